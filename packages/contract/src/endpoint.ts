@@ -1,0 +1,59 @@
+import type { z } from 'zod'
+import type { ProblemCode } from './problems.ts'
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+export type Route = `${Method} /${string}`
+
+export const roles = ['viewer', 'developer', 'admin', 'owner'] as const
+export type Role = (typeof roles)[number]
+
+export const scopes = [
+  'agents:read',
+  'agents:write',
+  'domains:write',
+  'billing:read',
+  'billing:write',
+  'keys:manage',
+] as const
+export type Scope = (typeof scopes)[number]
+
+/**
+ * Who may call an endpoint.
+ * - `public`: anybody.
+ * - `account`: any live session or API key.
+ * - `session`: a person's session only, never an API key.
+ * - `machine`: the runner on an agent's machine, by its machine credential.
+ * - a scope and the lowest role in the namespace concerned: a session with that role, or a key that also has the scope.
+ */
+export type Access = 'public' | 'account' | 'session' | 'machine' | { scope: Scope; role: Role }
+
+export interface Endpoint {
+  id: string
+  summary: string
+  access: Access
+  /** Status of the successful answer; 200 unless told. */
+  status?: 200 | 201 | 202 | 204
+  query?: z.ZodObject
+  /** JSON body; absent for none. */
+  body?: z.ZodType
+  /** A body that is not JSON: its media type. */
+  rawBody?: string
+  response?: z.ZodType
+  /** An answer that is not one JSON document: its media type. */
+  rawResponse?: string
+  /** Problems beyond those that every endpoint has (invalid_request, unauthenticated, forbidden, not_found, rate_limited, internal). */
+  problems?: readonly ProblemCode[]
+  /** The caller must send `Idempotency-Key`. */
+  idempotencyKey?: true
+}
+
+export const defineEndpoints = <const T extends Record<Route, Endpoint>>(table: T): T => table
+
+/** The names of the `:params` in a route. */
+export type ParamNames<R extends string> = R extends `${string}:${infer P}/${infer Rest}`
+  ? P | ParamNames<`/${Rest}`>
+  : R extends `${string}:${infer P}`
+    ? P
+    : never
+
+export type Params<R extends string> = { [K in ParamNames<R>]: string }
