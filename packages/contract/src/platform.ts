@@ -1,0 +1,11 @@
+import { z } from 'zod'
+import { defineEndpoints } from './endpoint.ts'
+
+export const platformEndpoints = defineEndpoints({
+  'GET /v1/health': {
+    id: 'health',
+    summary: 'Whether the API and its database answer',
+    access: 'public',
+    response: z.strictObject({ status: z.literal('ok'), version: z.string(), time: z.iso.datetime() }),
+  },
+})
