@@ -3,14 +3,7 @@ import { AgentConfig, ManifestFile, Sha256 } from './agent-config.ts'
 import { BLOB_STREAM_MEDIA_TYPE } from './blob-stream.ts'
 import { defineEndpoints } from './endpoint.ts'
 
-/** Version of the protocol between runner and server; the server speaks this one and the one before. */
-export const RUNNER_PROTOCOL = 1
-
-/** Port on which a runner takes requests from the router, when it is free. */
-export const RUNNER_PORT = 7070
-
-/** Header by which the router proves itself to a runner. */
-export const ROUTER_CREDENTIAL_HEADER = 'x-agentctl-router'
+export { POLL_SECONDS, ROUTER_CREDENTIAL_HEADER, RUNNER_PORT, RUNNER_PROTOCOL } from './runner-constants.ts'
 
 export const DesiredRelease = z.strictObject({
   id: z.string(),
@@ -104,9 +97,6 @@ export const LogLine = z.strictObject({
   text: z.string().max(16_384),
 })
 export type LogLine = z.infer<typeof LogLine>
-
-/** How long a poll may be held open by the server. */
-export const POLL_SECONDS = 25
 
 export const runnerEndpoints = defineEndpoints({
   'POST /v1/runner/hello': {
