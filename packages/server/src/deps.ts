@@ -1,0 +1,23 @@
+import type { Blobs } from './platform/blobs.ts'
+import type { Clock } from './platform/clock.ts'
+import type { Config } from './platform/config.ts'
+import type { Db } from './platform/db.ts'
+import type { Keyring, Pepper } from './platform/keyring.ts'
+import type { Log } from './platform/log.ts'
+import type { Chain } from './providers/chain/evm.ts'
+import type { Machines } from './providers/machines/vultr.ts'
+import type { Sms } from './providers/sms/twilio.ts'
+
+/** Everything that the server works with. A function takes a `Pick` of it, so that its signature says what it touches. */
+export interface Deps {
+  config: Config
+  db: Db
+  clock: Clock
+  log: Log
+  keyring: Keyring
+  pepper: Pepper
+  blobs: Blobs
+  sms: Sms
+  machines: Machines
+  chain: Chain
+}

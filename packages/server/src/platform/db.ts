@@ -1,0 +1,85 @@
+import postgres from 'postgres'
+
+/** A pool or a transaction: what store functions take, so that they compose. */
+export type Sql = postgres.ISql<Types>
+export type Pool = postgres.Sql<Types>
+type Types = { bigint: bigint }
+
+export interface Caller {
+  /** Whose rows may be seen; null for a caller who has only shown something. */
+  account: string | null
+  /** Hex of the hash of what the caller has shown (see `presented()` in the migrations). */
+  presented?: string
+}
+
+/** Three roles: the owner migrates (`migrate.ts`), `as` answers callers, `jobs` does the work of nobody in particular. */
+export interface Db {
+  /** One transaction under row-level security as this caller. */
+  as<T>(caller: Caller, run: (tx: Sql) => Promise<T>): Promise<T>
+  /** The jobs role: sees all tenants, has narrow grants. */
+  jobs: Pool
+  /** Runs one transaction of the jobs role. */
+  work<T>(run: (tx: Sql) => Promise<T>): Promise<T>
+  /** Calls back for each notification; resolves once it listens. */
+  listen(channel: string, heard: (payload: string) => void, listening?: () => void): Promise<void>
+  close(): Promise<void>
+}
+
+export interface DbUrls {
+  app: string
+  jobs: string
+  /** Whether to take on the role after connecting, when the URL logs in as somebody else. */
+  assumeRoles: boolean
+  connectionsMax: number
+}
+
+export function openPool(url: string, options: { role?: string; connectionsMax: number }): Pool {
+  return postgres(url, {
+    max: options.connectionsMax,
+    idle_timeout: 60,
+    connect_timeout: 10,
+    // A restart of the database is waited out by the caller's own retries, not by growing pauses here.
+    backoff: (attempt) => Math.min(0.05 * 2 ** attempt, 1),
+    onnotice: () => {},
+    connection: { application_name: 'agentctl', ...(options.role ? { role: options.role } : {}) },
+    types: { bigint: postgres.BigInt },
+  })
+}
+
+export function openDb(urls: DbUrls): Db {
+  const role = (name: string) => (urls.assumeRoles ? { role: name } : {})
+  const app = openPool(urls.app, { ...role('agentctl_app'), connectionsMax: urls.connectionsMax })
+  const jobs = openPool(urls.jobs, { ...role('agentctl_jobs'), connectionsMax: urls.connectionsMax })
+  return {
+    as: (caller, run) =>
+      inTransaction(app, (tx) => {
+        // Not awaited: it travels in the same packet as the first query of `run`, and if it fails, so does that.
+        tx`select set_config('app.account_id', ${caller.account ?? ''}, true),
+                  set_config('app.presented', ${caller.presented ?? ''}, true)`.catch(() => {})
+        return run(tx)
+      }),
+    jobs,
+    work: (run) => inTransaction(jobs, run),
+    async listen(channel, heard, listening) {
+      await jobs.listen(channel, heard, listening)
+    },
+    async close() {
+      await Promise.all([app.end({ timeout: 5 }), jobs.end({ timeout: 5 })])
+    },
+  }
+}
+
+async function inTransaction<T>(pool: Pool, run: (tx: Sql) => Promise<T>): Promise<T> {
+  // `begin` unwraps arrays of promises in its type; the box keeps T as it is.
+  const { value } = await pool.begin(async (tx) => ({ value: await run(tx) }))
+  return value
+}
+
+/** Whether an error is the database's refusal because of a unique constraint (optionally this one). */
+export function isUniqueViolation(error: unknown, constraint?: string): boolean {
+  return (
+    error instanceof postgres.PostgresError &&
+    error.code === '23505' &&
+    (constraint === undefined || error.constraint_name === constraint)
+  )
+}
