@@ -1,0 +1,294 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import http from 'node:http'
+import { connect, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { ROUTER_CREDENTIAL_HEADER } from '@agentctl/contract/runner-constants.ts'
+import { pause } from './back-off.ts'
+
+/** An agent's process as the proxy sees it. */
+export interface Target {
+  host: string
+  port: number
+  /** Requests and tunnels that are open now. */
+  open: number
+}
+
+export type Absence = 'no_release' | 'starting' | 'crashed' | 'stopped'
+
+const REASON_HEADER = 'x-agentctl-reason'
+
+/** Headers that concern one connection only; `transfer-encoding` stays, since the body is framed the same way again. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'te',
+  'upgrade',
+])
+
+/**
+ * What the router talks to: hands each request to the agent, both directions streamed. It buffers nothing, knows no
+ * time limit of its own, and passes an abort on to the other side.
+ */
+export class AgentProxy {
+  readonly #server: http.Server
+  readonly #credential: Buffer
+  #target: Target | undefined
+  #absence: Absence = 'starting'
+
+  constructor(routerCredential: string) {
+    this.#credential = digest(routerCredential)
+    this.#server = http.createServer({ keepAliveTimeout: 75_000, requestTimeout: 0, noDelay: true })
+    this.#server.on('request', (request, response) => this.#forward(request, response))
+    this.#server.on('upgrade', (request, socket, head) => this.#tunnel(request, socket, head))
+    // The agent decides about the body, so its 100 Continue is ours.
+    this.#server.on('checkContinue', (request, response) => {
+      response.writeContinue()
+      this.#forward(request, response)
+    })
+    this.#server.on('clientError', (_error, socket) => socket.destroy())
+  }
+
+  /** Listens at the first of these ports that can be had; 0 stands for any. */
+  async listen(address: string, ports: readonly number[]): Promise<number> {
+    for (const port of ports) {
+      try {
+        return await this.#listenAt(address, port)
+      } catch (error) {
+        const code = error instanceof Error && 'code' in error ? error.code : undefined
+        if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error
+      }
+    }
+    throw new Error(`no port of ${address} is free`)
+  }
+
+  #listenAt(address: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ host: address, port }, () => {
+        this.#server.off('error', reject)
+        const bound = this.#server.address()
+        resolve(typeof bound === 'object' && bound ? bound.port : port)
+      })
+    })
+  }
+
+  pointTo(target: Target): void {
+    this.#target = target
+  }
+
+  /** Nothing serves any more, unless another target took over in the meantime. */
+  pointAway(target: Target | undefined, absence: Absence): void {
+    if (target && this.#target !== target) return
+    this.#target = undefined
+    this.#absence = absence
+  }
+
+  get open(): number {
+    return this.#target?.open ?? 0
+  }
+
+  /** Waits until a target has no open request, at most `ms`. */
+  async drained(target: Target, ms: number): Promise<void> {
+    const deadline = Date.now() + ms
+    while (target.open > 0 && Date.now() < deadline) await pause(20)
+  }
+
+  close(): void {
+    this.#server.close()
+    this.#server.closeAllConnections()
+  }
+
+  #knows(request: http.IncomingMessage): boolean {
+    const sent = request.headers[ROUTER_CREDENTIAL_HEADER]
+    return typeof sent === 'string' && timingSafeEqual(digest(sent), this.#credential)
+  }
+
+  #forward(request: http.IncomingMessage, response: http.ServerResponse): void {
+    if (!this.#knows(request)) {
+      refuse(response, 403, 'forbidden', 'Only the router may talk to this port.')
+      return
+    }
+    const target = this.#target
+    if (!target) {
+      this.#absent(response)
+      return
+    }
+    target.open++
+    let answered = false
+    const outgoing = http.request({
+      host: target.host,
+      port: target.port,
+      method: request.method,
+      path: request.url,
+      headers: forwardHeaders(request.rawHeaders),
+      setHost: false,
+      agent: false,
+      joinDuplicateHeaders: false,
+    })
+    outgoing.on('response', (incoming) => {
+      answered = true
+      response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, passHeaders(incoming.rawHeaders))
+      // The first byte of a stream of events may be long in coming; its headers must not wait for it.
+      response.flushHeaders()
+      incoming.pipe(response)
+      // Cut off in the middle: the router must see that too, not an end.
+      incoming.on('error', () => response.destroy())
+      incoming.on('close', () => {
+        if (!incoming.complete) response.destroy()
+      })
+    })
+    outgoing.on('error', (error: NodeJS.ErrnoException) => {
+      // After an answer the rest of the request is of no interest to the agent; the answer still goes its way.
+      if (answered) return
+      answered = true
+      if (response.destroyed) return
+      if (error.code === 'ECONNREFUSED') this.#absent(response)
+      else refuse(response, 502, 'agent_failed', 'The agent closed the connection without an answer.')
+    })
+    request.pipe(outgoing)
+    request.on('error', () => outgoing.destroy())
+    response.on('close', () => {
+      target.open--
+      if (!response.writableFinished || !request.complete) outgoing.destroy()
+    })
+  }
+
+  #tunnel(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy())
+    if (!this.#knows(request)) {
+      socket.end(plainAnswer(403, 'forbidden', 'Only the router may talk to this port.'))
+      return
+    }
+    const target = this.#target
+    if (!target) {
+      socket.end(plainAnswer(503, 'agent_not_running', absenceSentence(this.#absence), this.#absence))
+      return
+    }
+    target.open++
+    socket.once('close', () => {
+      target.open--
+    })
+    const outgoing = http.request({
+      method: request.method,
+      path: request.url,
+      headers: [
+        ...forwardHeaders(request.rawHeaders),
+        'connection',
+        'Upgrade',
+        'upgrade',
+        request.headers.upgrade ?? '',
+      ],
+      setHost: false,
+      // Either side may finish sending and go on receiving.
+      createConnection: () =>
+        connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true }),
+    })
+    outgoing.on('upgrade', (answer, upstream: Socket, upstreamHead) => {
+      socket.write(headText(answer, passHeaders(answer.rawHeaders, ['connection', 'upgrade'])))
+      if (upstreamHead.length > 0) socket.write(upstreamHead)
+      if (head.length > 0) upstream.write(head)
+      upstream.pipe(socket)
+      socket.pipe(upstream)
+      upstream.on('error', () => socket.destroy())
+      upstream.on('close', () => socket.destroy())
+      socket.on('close', () => upstream.destroy())
+    })
+    // The agent declines the upgrade: its answer goes back as it is, and the connection ends with it.
+    outgoing.on('response', (answer) => {
+      const headers = passHeaders(answer.rawHeaders, [], ['transfer-encoding'])
+      socket.write(headText(answer, [...headers, 'connection', 'close']))
+      answer.pipe(socket)
+      answer.on('error', () => socket.destroy())
+    })
+    outgoing.on('error', () => {
+      if (socket.writable) {
+        socket.end(plainAnswer(502, 'agent_failed', 'The agent closed the connection without an answer.'))
+      }
+    })
+    socket.once('close', () => outgoing.destroy())
+    outgoing.end()
+  }
+
+  #absent(response: http.ServerResponse): void {
+    refuse(response, 503, 'agent_not_running', absenceSentence(this.#absence), this.#absence)
+  }
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+const absenceSentence = (absence: Absence): string =>
+  ({
+    no_release: 'No release runs on this machine yet.',
+    starting: 'The agent is starting.',
+    crashed: 'The agent crashed and is started again.',
+    stopped: 'The agent is stopped.',
+  })[absence]
+
+function refuse(
+  response: http.ServerResponse,
+  status: number,
+  code: string,
+  message: string,
+  reason: string = code,
+): void {
+  const body = JSON.stringify({ code, message, reason })
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    [REASON_HEADER]: reason,
+    // The body of the request was not read; the connection cannot be used again.
+    connection: 'close',
+  })
+  response.end(body)
+}
+
+function plainAnswer(status: number, code: string, message: string, reason: string = code): string {
+  const body = JSON.stringify({ code, message, reason })
+  return [
+    `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ''}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `${REASON_HEADER}: ${reason}`,
+    'connection: close',
+    '',
+    body,
+  ].join('\r\n')
+}
+
+const headText = (answer: http.IncomingMessage, headers: string[]): string => {
+  const lines = [`HTTP/1.1 ${answer.statusCode} ${answer.statusMessage ?? ''}`]
+  for (let at = 0; at + 1 < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`)
+  return `${lines.join('\r\n')}\r\n\r\n`
+}
+
+/** Headers for the agent: without those of the connection, and without the router's credential. */
+const forwardHeaders = (raw: readonly string[]): string[] => [
+  ...passHeaders(raw, [], [ROUTER_CREDENTIAL_HEADER, 'expect']),
+  'connection',
+  'close',
+]
+
+/** Name and value alternate, in the order and spelling in which they came. */
+function passHeaders(
+  raw: readonly string[],
+  keep: readonly string[] = [],
+  drop: readonly string[] = [],
+): string[] {
+  const named = new Set<string>()
+  for (let at = 0; at < raw.length; at += 2) {
+    if (raw[at]?.toLowerCase() !== 'connection') continue
+    for (const token of (raw[at + 1] ?? '').split(',')) named.add(token.trim().toLowerCase())
+  }
+  const passed: string[] = []
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? ''
+    const lower = name.toLowerCase()
+    const hop = HOP_BY_HOP.has(lower) || (named.has(lower) && lower !== 'transfer-encoding')
+    if ((hop && !keep.includes(lower)) || drop.includes(lower)) continue
+    passed.push(name, raw[at + 1] ?? '')
+  }
+  return passed
+}
