@@ -1,0 +1,38 @@
+import type { Hono } from 'hono'
+import { z } from 'zod'
+import { machineGate } from './agents/machines.ts'
+import { agentRoutes } from './agents/routes.ts'
+import type { Deps } from './deps.ts'
+import { callerGate } from './identity/access.ts'
+import { identityRoutes } from './identity/routes.ts'
+import type { MovableClock } from './platform/clock.ts'
+import { createApi } from './platform/http.ts'
+import { VERSION } from './platform/version.ts'
+
+/** The whole API. `movable` is there in the local cloud only: with it the clock of everything can be moved. */
+export function createApp(
+  deps: Deps,
+  movable?: MovableClock,
+  stopping: AbortSignal = AbortSignal.abort(),
+): Hono {
+  const api = createApi({
+    gates: { caller: callerGate(deps), machine: machineGate(deps) },
+    log: deps.log,
+    clientAddressHeader: deps.config.clientAddressHeader,
+  })
+  api.on('GET /v1/health', async () => {
+    await deps.db.jobs`select 1`
+    return { status: 'ok' as const, version: VERSION, time: deps.clock.now().toISOString() }
+  })
+  identityRoutes(api, deps)
+  agentRoutes(api, deps, stopping)
+  if (movable) {
+    const Move = z.strictObject({ advanceSeconds: z.number().min(0).max(315_360_000) })
+    api.app.post('/_local/clock', async (c) => {
+      const move = Move.safeParse(await c.req.json().catch(() => undefined))
+      if (!move.success) return c.json({ error: 'Send {"advanceSeconds": seconds}.' }, 400)
+      return c.json({ now: movable.advance(move.data.advanceSeconds).toISOString() })
+    })
+  }
+  return api.app
+}

@@ -1,0 +1,117 @@
+import type { Server } from 'node:http'
+import { serve } from '@hono/node-server'
+import { agentWork, scheduleAgentWork } from './agents/operations.ts'
+import { createApp } from './app.ts'
+import type { Deps } from './deps.ts'
+import { fileBlobs } from './platform/blobs.ts'
+import { fileClock, systemClock } from './platform/clock.ts'
+import type { Config } from './platform/config.ts'
+import { openDb } from './platform/db.ts'
+import { openKeyring, openPepper } from './platform/keyring.ts'
+import type { Log } from './platform/log.ts'
+import { migrate } from './platform/migrate.ts'
+import { startWorker } from './platform/operations.ts'
+import { openChain } from './providers/chain/evm.ts'
+import { openMachines } from './providers/machines/vultr.ts'
+import { openSms } from './providers/sms/twilio.ts'
+import { createTransport } from './providers/transport.ts'
+import { startRouter } from './router/router.ts'
+
+/** api answers clients and machines · router carries traffic to agents · worker does the durable work */
+export const roles = ['api', 'router', 'worker'] as const
+export type Role = (typeof roles)[number]
+
+export interface RunningServer {
+  /** Stops in order: no new requests, work under way ends, connections close. */
+  stop(): Promise<void>
+}
+
+export async function startServer({
+  config,
+  log,
+  roles: chosen,
+}: {
+  config: Config
+  log: Log
+  roles: readonly Role[]
+}): Promise<RunningServer> {
+  await migrate(config.databaseUrl.reveal())
+  const clock = config.clockFile ? fileClock(config.clockFile) : systemClock
+  const db = openDb({
+    app: (config.databaseAppUrl ?? config.databaseUrl).reveal(),
+    jobs: (config.databaseJobsUrl ?? config.databaseUrl).reveal(),
+    assumeRoles: config.databaseAppUrl === undefined,
+    connectionsMax: 10,
+  })
+  const transport = createTransport(config)
+  const deps: Deps = {
+    config,
+    db,
+    clock,
+    log,
+    keyring: openKeyring(config.keyringFile),
+    pepper: openPepper(config.pepperFile),
+    blobs: fileBlobs(`${config.dataDir}/blobs`),
+    sms: openSms(config, transport),
+    machines: openMachines(config, transport),
+    chain: openChain(config, transport),
+  }
+  const stops: (() => Promise<void>)[] = []
+  try {
+    if (chosen.includes('api')) {
+      const stopping = new AbortController()
+      const app = createApp(deps, config.clockFile ? fileClock(config.clockFile) : undefined, stopping.signal)
+      const http = await listen(app.fetch, config.host, config.port)
+      stops.push(async () => {
+        stopping.abort()
+        await closeServer(http)
+      })
+    }
+    if (chosen.includes('router')) {
+      const router = await startRouter(deps)
+      stops.push(() => router.close())
+    }
+    if (chosen.includes('worker')) {
+      await scheduleAgentWork(deps)
+      const worker = await startWorker({ ...deps, leaseSeconds: config.leaseSeconds }, agentWork(deps))
+      stops.push(() => worker.stop())
+    }
+  } catch (error) {
+    await Promise.allSettled(stops.map((stop) => stop()))
+    await db.close()
+    throw error
+  }
+  log.info('Serving', { role: chosen.join(','), port: config.port })
+  return {
+    async stop() {
+      await Promise.allSettled(stops.map((stop) => stop()))
+      await db.close()
+      log.info('Stopped', { role: chosen.join(',') })
+    },
+  }
+}
+
+const CLOSE_PATIENCE_MS = 5000
+
+function listen(
+  fetch: (request: Request) => Response | Promise<Response>,
+  host: string,
+  port: number,
+): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const http = serve({ fetch, hostname: host, port }, () => resolve(http as Server))
+    http.once('error', (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === 'EADDRINUSE' ? new Error(`Port ${port} is taken. Set PORT to a free one.`) : error,
+      )
+    })
+  })
+}
+
+function closeServer(http: Server): Promise<void> {
+  return new Promise((resolve) => {
+    http.close(() => resolve())
+    http.closeIdleConnections()
+    setTimeout(() => http.closeAllConnections(), CLOSE_PATIENCE_MS).unref()
+  })
+}

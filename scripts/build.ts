@@ -1,0 +1,17 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+const root = dirname(import.meta.dirname)
+const tsup = join(root, 'node_modules/tsup/dist/cli-default.js')
+
+// The two programs that travel: the CLI to users, the runner to machines. Everything else runs as it is written.
+for (const name of ['cli', 'runner']) {
+  const folder = join(root, 'packages', name)
+  if (!existsSync(join(folder, 'tsup.config.ts'))) throw new Error(`packages/${name} has no tsup.config.ts`)
+  const ran = spawnSync(process.execPath, [tsup], { cwd: folder, encoding: 'utf8' })
+  if (ran.status !== 0) {
+    process.stderr.write(`${ran.stdout}${ran.stderr}`)
+    process.exit(ran.status ?? 1)
+  }
+}

@@ -1,0 +1,250 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { type LocalCloud, startLocalCloud } from '@agentctl/localcloud/local-cloud.ts'
+
+const root = dirname(import.meta.dirname)
+const SERVER = join(root, 'packages/server/src/main.ts')
+const START_SECONDS = 60
+
+/** What a reader of `.agentctl/local.json` finds. */
+export interface LocalFile {
+  apiUrl: string
+  routerUrl: string
+  databaseUrl: string
+  chain: { rpcUrl: string; chainId: number; token: { address: string; symbol: string; decimals: number } }
+  twilio: { url: string }
+  vultr: { url: string }
+}
+
+export interface Cloud {
+  local: LocalFile
+  localFile: string
+  /** A development account with gas and test money, for the main job. */
+  wallet: { address: string; privateKey: string }
+  /** Settings of the server, for whoever starts a process of its own beside it. */
+  serverEnvironment: Record<string, string>
+  stop(): Promise<void>
+}
+
+export interface CloudOptions {
+  dataDir: string
+  /** Taken as they are; 0 finds free ones. */
+  port: number
+  routerPort: number
+  /** Uses this database instead of the embedded one. */
+  databaseUrl?: string | undefined
+  log: (line: string) => void
+  /** False: the caller starts the server by itself. */
+  server?: boolean
+}
+
+/** A trouble of this machine that the user can mend: `fix` says how. */
+export class StartError extends Error {
+  readonly fix: string
+  constructor(message: string, fix: string) {
+    super(message)
+    this.fix = fix
+  }
+}
+
+/** The whole cloud on this machine: the providers' stand-ins, and the server as a process of its own. */
+export async function startCloud(options: CloudOptions): Promise<Cloud> {
+  const { dataDir, log } = options
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const port = await claimPort(options.port, 'PORT')
+  const routerPort = await claimPort(options.routerPort, 'ROUTER_PORT')
+  const local = await startLocalCloud({
+    dataDir,
+    log,
+    ...(options.databaseUrl ? { databaseUrl: options.databaseUrl } : {}),
+  })
+  const apiUrl = `http://127.0.0.1:${port}`
+  const file: LocalFile = {
+    apiUrl,
+    routerUrl: `http://127.0.0.1:${routerPort}`,
+    databaseUrl: local.database.url,
+    chain: { rpcUrl: local.chain.rpcUrl, chainId: local.chain.chainId, token: local.chain.token },
+    twilio: { url: local.twilio.url },
+    vultr: { url: local.vultr.url },
+  }
+  const localFile = join(dataDir, 'local.json')
+  writeFileSync(localFile, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
+  const serverEnvironment = environmentOfServer(local, { dataDir, port, routerPort, apiUrl })
+  const [wallet] = local.chain.accounts
+  if (!wallet) throw new Error('The local chain has no accounts.')
+  const server =
+    options.server === false
+      ? undefined
+      : await startServer(serverEnvironment, join(dataDir, 'server.log'), log)
+  return {
+    local: file,
+    localFile,
+    wallet,
+    serverEnvironment,
+    async stop() {
+      await server?.stop()
+      await local.stop()
+    },
+  }
+}
+
+function environmentOfServer(
+  local: LocalCloud,
+  at: { dataDir: string; port: number; routerPort: number; apiUrl: string },
+): Record<string, string> {
+  return {
+    HOST: '127.0.0.1',
+    PORT: String(at.port),
+    ROUTER_PORT: String(at.routerPort),
+    API_URL: at.apiUrl,
+    DATA_DIR: at.dataDir,
+    CLOCK_FILE: join(at.dataDir, 'clock'),
+    DATABASE_URL: local.database.url,
+    TWILIO_ACCOUNT_SID: local.twilio.accountSid,
+    TWILIO_AUTH_TOKEN: local.twilio.authToken,
+    TWILIO_VERIFY_SERVICE_SID: local.twilio.serviceSid,
+    TWILIO_BASE_URL: local.twilio.url,
+    VULTR_API_KEY: local.vultr.apiKey,
+    VULTR_BASE_URL: local.vultr.url,
+    VULTR_ENVIRONMENT: 'local',
+    CHAIN_ID: String(local.chain.chainId),
+    CHAIN_RPC_URL: local.chain.rpcUrl,
+    MACHINE_NODE_FILE: process.execPath,
+    MACHINE_RUNNER_FILE: join(root, 'packages/runner/dist/runner.cjs'),
+  }
+}
+
+export interface ServerProcess {
+  process: ChildProcess
+  stop(): Promise<void>
+}
+
+/** Starts the server and waits until it answers; its log goes to a file, its last words into the error. */
+export async function startServer(
+  environment: Record<string, string>,
+  logFile: string,
+  log: (line: string) => void,
+  args: string[] = [],
+): Promise<ServerProcess> {
+  const output = openSync(logFile, 'a', 0o600)
+  let stopping = false
+  let child: ChildProcess
+  let exited: Promise<void>
+  const launch = (): void => {
+    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args, SERVER], {
+      // A group of its own: Ctrl-C reaches us first, and we stop things in order.
+      detached: true,
+      stdio: ['ignore', output, output],
+      env: { PATH: process.env['PATH'] ?? '', ...environment },
+    })
+    const ended = child
+    exited = new Promise((resolve) => {
+      ended.once('exit', (code, signal) => {
+        resolve()
+        if (stopping || !healthy) return
+        log(`The server ended (${signal ?? code}); starting it again. Its log: ${logFile}`)
+        setTimeout(() => !stopping && launch(), 500)
+      })
+    })
+  }
+  let healthy = false
+  launch()
+  const deadline = Date.now() + START_SECONDS * 1000
+  while (!healthy) {
+    healthy = await fetch(`${environment['API_URL']}/v1/health`)
+      .then((response) => response.ok)
+      .catch(() => false)
+    if (healthy) break
+    // biome-ignore lint/style/noNonNullAssertion: launch() has set it.
+    if (child!.exitCode !== null || child!.signalCode !== null || Date.now() > deadline) {
+      stopping = true
+      child!.kill('SIGKILL')
+      throw new StartError(`The server did not start.\n${lastWords(logFile)}`, `Its whole log: ${logFile}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  return {
+    get process() {
+      return child
+    },
+    async stop() {
+      stopping = true
+      child.kill('SIGTERM')
+      const patience = setTimeout(() => child.kill('SIGKILL'), 15_000)
+      await exited
+      clearTimeout(patience)
+    },
+  }
+}
+
+function lastWords(logFile: string): string {
+  const lines = readFileSync(logFile, 'utf8').trim().split('\n').slice(-5)
+  return lines.map((line) => `  ${line}`).join('\n')
+}
+
+/** The port itself when it is free, or a free one for 0; taken is said before anything has been started. */
+async function claimPort(port: number, variable: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new StartError(
+              `Port ${port} is taken by another program.`,
+              `Stop that program, or choose another port: ${variable}=${port + 10} npm start`,
+            )
+          : error.code === 'EACCES'
+            ? new StartError(
+                `Port ${port} may not be used by this user.`,
+                `Choose a port above 1023: ${variable}=8787 npm start`,
+              )
+            : error,
+      )
+    })
+    probe.listen(port, '127.0.0.1', () => {
+      const address = probe.address()
+      const free = typeof address === 'object' && address ? address.port : port
+      probe.close(() => resolve(free))
+    })
+  })
+}
+
+/** One cloud a data directory: a second one would work on the same database and machines. */
+export function lockDataDir(dataDir: string): () => void {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const path = join(dataDir, 'running.json')
+  if (existsSync(path)) {
+    const { pid, started } = JSON.parse(readFileSync(path, 'utf8')) as { pid: number; started: string }
+    if (startOfProcess(pid) === started) {
+      throw new StartError(
+        `The local cloud of ${dataDir} is already running (process ${pid}).`,
+        `Use it as it is, stop it with: kill ${pid}, or start another one: AGENTCTL_DATA_DIR=.agentctl-2 PORT=8887 npm start`,
+      )
+    }
+  }
+  const mine = {
+    pid: process.pid,
+    started: startOfProcess(process.pid),
+    nonce: randomBytes(4).toString('hex'),
+  }
+  writeFileSync(path, JSON.stringify(mine), { mode: 0o600 })
+  return () => writeFileSync(path, JSON.stringify({ pid: 0, started: '-' }))
+}
+
+/** A process id is used again after a restart of the machine; the moment at which a process started is not. */
+function startOfProcess(pid: number): string | undefined {
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return undefined
+  }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  } catch {
+    return String(pid)
+  }
+}

@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { styleText } from 'node:util'
+import type { Cloud } from './cloud.ts'
+
+interface Step {
+  /** What is typed after `agentctl`. */
+  args: string[]
+  env?: Record<string, string>
+}
+
+/** The main job, with the real CLI: log in with a wallet, deploy an example, and look at its address. */
+export async function runMainJob({
+  root,
+  cloud,
+  dataDir,
+  say,
+}: {
+  root: string
+  cloud: Cloud
+  dataDir: string
+  say: (line: string) => void
+}): Promise<boolean> {
+  const started = Date.now()
+  const run = (step: Step) =>
+    runCli(
+      root,
+      step,
+      { AGENTCTL_API_URL: cloud.local.apiUrl, AGENTCTL_CONFIG_DIR: join(dataDir, 'cli') },
+      say,
+    )
+  const steps: Step[] = [
+    { args: ['login', '--wallet', '--accept-terms'], env: { AGENTCTL_PRIVATE_KEY: cloud.wallet.privateKey } },
+    { args: ['deploy', 'examples/hello-agent', '--yes'] },
+  ]
+  for (const step of steps) {
+    const { code } = await run(step)
+    if (code !== 0) {
+      say(
+        `\nerror: This step ended with exit code ${code}.\n  The log of the server: ${join(dataDir, 'server.log')}`,
+      )
+      return false
+    }
+  }
+  const shown = await runCli(
+    root,
+    { args: ['agents', 'show', 'hello', '--json'] },
+    { AGENTCTL_API_URL: cloud.local.apiUrl, AGENTCTL_CONFIG_DIR: join(dataDir, 'cli') },
+    () => {},
+    true,
+  )
+  const { url } = JSON.parse(shown.stdout) as { url: string }
+  const answer = await ask(url)
+  if (answer.status !== 200) {
+    say(`error: ${url} answered ${answer.status}.\n  ./agentctl agents logs hello`)
+    return false
+  }
+  say(`
+${styleText('bold', url)} answers (${((Date.now() - started) / 1000).toFixed(1)} s from login to live).
+
+Next:
+  curl ${url}
+  ./agentctl agents list
+  ./agentctl agents logs hello -f
+  ./agentctl deploy YOUR-FOLDER
+`)
+  return true
+}
+
+function runCli(
+  root: string,
+  step: Step,
+  env: Record<string, string>,
+  say: (line: string) => void,
+  quiet = false,
+): Promise<{ code: number; stdout: string }> {
+  say(styleText('dim', `$ agentctl ${step.args.join(' ')}`))
+  return new Promise((resolve) => {
+    const child = spawn(join(root, 'agentctl'), step.args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', quiet ? 'ignore' : 'inherit'],
+      env: { ...process.env, ...env, ...step.env },
+    })
+    let stdout = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk
+      if (!quiet) process.stdout.write(chunk)
+    })
+    child.on('close', (code) => {
+      if (!quiet) say('')
+      resolve({ code: code ?? 1, stdout })
+    })
+  })
+}
+
+/** Asks an agent's address. Not every resolver knows names under .localhost, so the connection goes to loopback. */
+function ask(url: string): Promise<{ status: number }> {
+  const { hostname, host, port, pathname } = new URL(url)
+  const address = hostname.endsWith('.localhost') ? '127.0.0.1' : hostname
+  return new Promise((resolve, reject) => {
+    request({ host: address, port, path: pathname, headers: { host } }, (response) => {
+      response.resume()
+      resolve({ status: response.statusCode ?? 0 })
+    })
+      .on('error', reject)
+      .end()
+  })
+}

@@ -1,0 +1,107 @@
+import { isAbsolute, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { lockDataDir, StartError, startCloud } from './cloud.ts'
+import { runMainJob } from './main-job.ts'
+
+const USAGE = `Usage: npm start [-- --once | --bare]
+
+  Starts the whole cloud on this machine and does the main job with the real CLI.
+  --once   stop after the job; exit 0 only if every step worked
+  --bare   start the platform without the job
+
+Environment: PORT (8787), ROUTER_PORT (PORT + 1), AGENTCTL_DATA_DIR (.agentctl), DATABASE_URL
+`
+
+const root = resolve(import.meta.dirname, '..')
+
+async function main(): Promise<number> {
+  let flags: { once: boolean; bare: boolean; help: boolean }
+  try {
+    const { values } = parseArgs({
+      options: {
+        once: { type: 'boolean', default: false },
+        bare: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    })
+    flags = values
+  } catch (error) {
+    process.stderr.write(`error: ${(error as Error).message}\n\n${USAGE}`)
+    return 2
+  }
+  if (flags.help) {
+    process.stdout.write(USAGE)
+    return 0
+  }
+  const chosen = process.env['AGENTCTL_DATA_DIR'] || '.agentctl'
+  const dataDir = isAbsolute(chosen) ? chosen : join(root, chosen)
+  const port = portFrom('PORT', 8787)
+  const routerPort = portFrom('ROUTER_PORT', port + 1)
+
+  const unlock = lockDataDir(dataDir)
+  const say = (line: string): void => void process.stderr.write(`${line}\n`)
+  let finish: (code: number) => void = () => {}
+  const asked = new Promise<number>((done) => {
+    finish = done
+  })
+  let signals = 0
+  const onSignal = (name: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => () => {
+    signals += 1
+    if (signals > 1) process.exit(130)
+    say(name === 'SIGINT' ? '\nStopping (Ctrl-C again to stop at once) …' : 'Stopping …')
+    finish(0)
+  }
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal(name))
+
+  say('Starting PostgreSQL, a chain and the providers on this machine …')
+  const cloud = await startCloud({
+    dataDir,
+    port,
+    routerPort,
+    databaseUrl: process.env['DATABASE_URL'],
+    log: say,
+  })
+  try {
+    say(`API ${cloud.local.apiUrl} · agents ${cloud.local.routerUrl} · data ${dataDir}\n`)
+    if (flags.bare) {
+      say(
+        'The platform is up. Ctrl-C stops it; nothing is lost.\n  ./agentctl login --wallet      log in\n  ./agentctl deploy DIR          deploy a folder',
+      )
+    } else {
+      const job = runMainJob({ root, cloud, dataDir, say })
+      const ended = await Promise.race([job, asked.then(() => 'interrupted' as const)])
+      if (ended === 'interrupted') return 130
+      if (flags.once || !ended) return ended ? 0 : 1
+      say('The cloud stays up. Ctrl-C stops it; a second `npm start` keeps everything.')
+    }
+    return await asked
+  } finally {
+    await cloud.stop()
+    unlock()
+  }
+}
+
+function portFrom(variable: string, fallback: number): number {
+  const value = process.env[variable]
+  if (!value) return fallback
+  const port = Number(value)
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+    throw new StartError(
+      `${variable}=${value} is not a port.`,
+      `Use a number from 1024 to 65535: ${variable}=8787 npm start`,
+    )
+  }
+  return port
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  const known = error instanceof StartError || (error instanceof Error && 'fix' in error)
+  const fix = known && error instanceof Error && 'fix' in error ? `\n  ${String(error.fix)}` : ''
+  process.stderr.write(`\nerror: ${error instanceof Error ? error.message : String(error)}${fix}\n`)
+  if (!known && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  process.exitCode = 1
+}
+// Sockets of the stand-ins' clients may linger; everything has been stopped.
+process.exit()
