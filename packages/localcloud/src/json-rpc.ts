@@ -6,7 +6,7 @@ export async function callRpc(url: string, method: string, params: unknown[] = [
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
     signal: AbortSignal.timeout(30_000),
   })
-  const answer: { result?: unknown; error?: { message: string } } = await response.json()
+  const answer = (await response.json()) as { result?: unknown; error?: { message: string } }
   if (answer.error) throw new Error(`${method}: ${answer.error.message}`)
   return answer.result
 }
