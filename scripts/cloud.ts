@@ -8,6 +8,8 @@ import { type LocalCloud, startLocalCloud } from '@agentctl/localcloud/local-clo
 const root = dirname(import.meta.dirname)
 const SERVER = join(root, 'packages/server/src/main.ts')
 const START_SECONDS = 60
+const RESTART_PAUSE_MS = 500
+const STOP_PATIENCE_MS = 15_000
 
 /** What a reader of `.agentctl/local.json` finds. */
 export interface LocalFile {
@@ -131,49 +133,50 @@ export async function startServer(
 ): Promise<ServerProcess> {
   const output = openSync(logFile, 'a', 0o600)
   let stopping = false
-  let child: ChildProcess
-  let exited: Promise<void>
-  const launch = (): void => {
-    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args, SERVER], {
+  let healthy = false
+  const launch = (): { process: ChildProcess; exited: Promise<void> } => {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args, SERVER], {
       // A group of its own: Ctrl-C reaches us first, and we stop things in order.
       detached: true,
       stdio: ['ignore', output, output],
-      env: { PATH: process.env['PATH'] ?? '', ...environment },
+      env: { PATH: process.env.PATH ?? '', ...environment },
     })
-    const ended = child
-    exited = new Promise((resolve) => {
-      ended.once('exit', (code, signal) => {
+    const exited = new Promise<void>((resolve) => {
+      child.once('exit', (code, signal) => {
         resolve()
         if (stopping || !healthy) return
         log(`The server ended (${signal ?? code}); starting it again. Its log: ${logFile}`)
-        setTimeout(() => !stopping && launch(), 500)
+        setTimeout(() => {
+          if (!stopping) running = launch()
+        }, RESTART_PAUSE_MS)
       })
     })
+    return { process: child, exited }
   }
-  let healthy = false
-  launch()
+  let running = launch()
   const deadline = Date.now() + START_SECONDS * 1000
   while (!healthy) {
-    healthy = await fetch(`${environment['API_URL']}/v1/health`)
+    healthy = await fetch(`${environment.API_URL}/v1/health`)
       .then((response) => response.ok)
       .catch(() => false)
     if (healthy) break
-    // biome-ignore lint/style/noNonNullAssertion: launch() has set it.
-    if (child!.exitCode !== null || child!.signalCode !== null || Date.now() > deadline) {
+    const { exitCode, signalCode } = running.process
+    if (exitCode !== null || signalCode !== null || Date.now() > deadline) {
       stopping = true
-      child!.kill('SIGKILL')
+      running.process.kill('SIGKILL')
       throw new StartError(`The server did not start.\n${lastWords(logFile)}`, `Its whole log: ${logFile}`)
     }
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
   return {
     get process() {
-      return child
+      return running.process
     },
     async stop() {
       stopping = true
+      const { process: child, exited } = running
       child.kill('SIGTERM')
-      const patience = setTimeout(() => child.kill('SIGKILL'), 15_000)
+      const patience = setTimeout(() => child.kill('SIGKILL'), STOP_PATIENCE_MS)
       await exited
       clearTimeout(patience)
     },

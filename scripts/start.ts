@@ -33,7 +33,7 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE)
     return 0
   }
-  const chosen = process.env['AGENTCTL_DATA_DIR'] || '.agentctl'
+  const chosen = process.env.AGENTCTL_DATA_DIR || '.agentctl'
   const dataDir = isAbsolute(chosen) ? chosen : join(root, chosen)
   const port = portFrom('PORT', 8787)
   const routerPort = portFrom('ROUTER_PORT', port + 1)
@@ -58,7 +58,7 @@ async function main(): Promise<number> {
     dataDir,
     port,
     routerPort,
-    databaseUrl: process.env['DATABASE_URL'],
+    databaseUrl: process.env.DATABASE_URL,
     log: say,
   })
   try {

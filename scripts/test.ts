@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 
 const root = dirname(import.meta.dirname)
-const specs = resolve(process.env['AGENTCTL_SPECS_DIR'] || join(root, '../shared/specs'))
+const specs = resolve(process.env.AGENTCTL_SPECS_DIR || join(root, '../shared/specs'))
 
 process.stdout.write(`Node ${process.version}, ${process.platform}-${process.arch}, user ${process.getuid?.() === 0 ? 'root' : process.getuid?.()}
 ${existsSync(specs) ? "The providers' documents are here: the stand-ins are checked against them." : "The providers' documents are not here: checks of the stand-ins against them are skipped."}
