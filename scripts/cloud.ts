@@ -24,8 +24,8 @@ export interface LocalFile {
 export interface Cloud {
   local: LocalFile
   localFile: string
-  /** A development account with gas and test money, for the main job. */
-  wallet: { address: string; privateKey: string }
+  /** Development accounts with gas and test money; the main job uses the first. */
+  wallets: readonly { address: string; privateKey: string }[]
   /** Settings of the server, for whoever starts a process of its own beside it. */
   serverEnvironment: Record<string, string>
   stop(): Promise<void>
@@ -75,8 +75,6 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const localFile = join(dataDir, 'local.json')
   writeFileSync(localFile, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
   const serverEnvironment = environmentOfServer(local, { dataDir, port, routerPort, apiUrl })
-  const [wallet] = local.chain.accounts
-  if (!wallet) throw new Error('The local chain has no accounts.')
   const server =
     options.server === false
       ? undefined
@@ -84,7 +82,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   return {
     local: file,
     localFile,
-    wallet,
+    wallets: local.chain.accounts,
     serverEnvironment,
     async stop() {
       await server?.stop()

@@ -23,6 +23,8 @@ export async function runMainJob({
   say: (line: string) => void
 }): Promise<boolean> {
   const started = Date.now()
+  const [wallet] = cloud.wallets
+  if (!wallet) throw new Error('The local chain has no development accounts.')
   const run = (step: Step) =>
     runCli(
       root,
@@ -31,7 +33,7 @@ export async function runMainJob({
       say,
     )
   const steps: Step[] = [
-    { args: ['login', '--wallet', '--accept-terms'], env: { AGENTCTL_PRIVATE_KEY: cloud.wallet.privateKey } },
+    { args: ['login', '--wallet', '--accept-terms'], env: { AGENTCTL_PRIVATE_KEY: wallet.privateKey } },
     { args: ['deploy', 'examples/hello-agent', '--yes'] },
   ]
   for (const step of steps) {

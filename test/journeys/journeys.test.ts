@@ -1,0 +1,72 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Cloud, startCloud } from '../../scripts/cloud.ts'
+import { matches, openShell, parseTranscript } from './transcript.ts'
+
+const root = dirname(dirname(import.meta.dirname))
+const folder = mkdtempSync(join(tmpdir(), 'agentctl-journeys-'))
+let cloud: Cloud
+
+beforeAll(async () => {
+  cloud = await startCloud({ dataDir: join(folder, 'cloud'), port: 0, routerPort: 0, log: () => {} })
+}, 120_000)
+
+afterAll(async () => {
+  await cloud?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** What a page may use besides agentctl: the phone's inbox, the agents' addresses, the examples. */
+const prelude = (keys: readonly string[]) => `
+agentctl() { "${root}/agentctl" "$@"; }
+inbox() { curl -s --get "$TWILIO/_local/inbox" --data-urlencode "to=$1" | grep -o '"code":"[0-9]*"' | tail -n 1 | tr -dc 0-9; }
+visit() { curl -s --resolve "*:$ROUTER_PORT:127.0.0.1" "$@"; }
+json() { node -e 'let s="";process.stdin.on("data",d=>s+=d).on("end",()=>{const v=process.argv[1].split(".").filter(Boolean).reduce((o,k)=>o?.[k],JSON.parse(s));console.log(typeof v==="object"?JSON.stringify(v):v)})' "$1"; }
+EXAMPLES="${root}/examples"
+WALLET1=${keys[0]} WALLET2=${keys[1]} WALLET3=${keys[2]}
+`
+
+const pages = readdirSync(import.meta.dirname)
+  .filter((name) => name.endsWith('.md'))
+  .sort()
+
+describe.sequential('journeys', () => {
+  for (const page of pages) {
+    test(page, { timeout: 300_000 }, async () => {
+      const home = join(folder, page.replace('.md', ''))
+      mkdirSync(home)
+      const shell = openShell(
+        {
+          PATH: `${dirname(process.execPath)}:${process.env.PATH ?? ''}`,
+          HOME: home,
+          LANG: 'C.UTF-8',
+          AGENTCTL_API_URL: cloud.local.apiUrl,
+          TWILIO: cloud.local.twilio.url,
+          ROUTER_PORT: new URL(cloud.local.routerUrl).port,
+        },
+        home,
+        prelude(cloud.wallets.map(({ privateKey }) => privateKey)),
+      )
+      try {
+        for (const { line, command, expected, exit } of parseTranscript(
+          readFileSync(join(import.meta.dirname, page), 'utf8'),
+        )) {
+          const ended = await shell.type(command)
+          const shown = `${ended.printed.trimEnd()}\n[exit ${ended.exit}]`
+          // The comparison of texts is what a failure shows; it is reached only when the pattern does not match.
+          if (!matches(expected, ended.printed) || ended.exit !== exit) {
+            expect(`${page}:${line} $ ${command}\n${shown}`).toBe(
+              `${page}:${line} $ ${command}\n${expected.join('\n').trimEnd()}\n[exit ${exit}]`,
+            )
+          }
+        }
+      } finally {
+        shell.end()
+      }
+    })
+  }
+
+  test('there are pages', () => expect(pages.length).toBeGreaterThan(0))
+})
