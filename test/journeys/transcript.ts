@@ -40,7 +40,7 @@ export function parseTranscript(markdown: string): Step[] {
 export function matches(expected: readonly string[], printed: string): boolean {
   const pattern = trimmed(expected)
     .map((line) =>
-      line.trim() === '…' ? '(?:[^\\n]*\\n)*?' : `${line.split('…').map(escape).join('[^\\n]*?')}[ \\t]*\\n`,
+      line.trim() === '…' ? '(?:[^\\n]*\\n)*?' : `${line.split('…').map(escaped).join('[^\\n]*?')}[ \\t]*\\n`,
     )
     .join('')
   const text = trimmed(printed.split('\n'))
@@ -55,7 +55,7 @@ function trimmed(lines: readonly string[]): string[] {
   return kept
 }
 
-function escape(text: string): string {
+function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
 
