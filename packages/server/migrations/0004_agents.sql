@@ -147,8 +147,11 @@ create table machines (
   deleted_at timestamptz,
   unique (agent_id, generation)
 );
--- At most one machine of an agent is on its way or there.
-create unique index machines_one_live on machines (agent_id) where state in ('intended', 'created', 'ready');
+-- At most one machine of an agent serves, and at most one is on its way to follow it: a machine becomes ready when its
+-- runner first says that a release is healthy, in the transaction that takes the one before out of service.
+create unique index machines_one_ready on machines (agent_id) where state = 'ready';
+create unique index machines_one_coming on machines (agent_id) where state in ('intended', 'created');
+create index machines_of_agent on machines (agent_id);
 comment on table machines is 'Machines at the provider, one generation after another.';
 comment on column machines.id is 'class=machine; purpose=provision; retention=90d; export=no; erase=delete';
 comment on column machines.agent_id is 'class=machine; purpose=provision; retention=90d; export=no; erase=delete';
@@ -217,8 +220,9 @@ alter table orphan_sightings enable row level security;
 grant select, insert, update, delete on agents, releases, release_files, blobs, secrets to agentctl_app;
 grant select on machines, agent_logs to agentctl_app;
 grant select, update on agents, releases to agentctl_jobs;
-grant select on release_files, secrets to agentctl_jobs;
-grant delete on secrets to agentctl_jobs;
+-- Deleting an agent removes what was deployed; the row of the agent stays because of its label.
+grant delete on releases to agentctl_jobs;
+grant select, delete on release_files, secrets to agentctl_jobs;
 grant select, update, delete on blobs to agentctl_jobs;
 grant select, insert, update, delete on machines, agent_logs, orphan_sightings to agentctl_jobs;
 
