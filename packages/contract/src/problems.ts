@@ -183,6 +183,12 @@ const table = {
     title: 'The service cannot be reached',
     fix: 'Check --api-url and your network: agentctl doctor',
   },
+  unexpected: {
+    status: 500,
+    exit: 1,
+    title: 'agentctl itself went wrong',
+    fix: 'Run the command again with --debug and report what it prints.',
+  },
   still_in_progress: { status: 202, exit: 8, title: 'Still in progress', fix: 'Ask again later.' },
   interrupted: { status: 499, exit: 130, title: 'Interrupted', fix: '' },
   dry_run_changes: {

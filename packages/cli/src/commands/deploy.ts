@@ -1,0 +1,221 @@
+import { randomUUID } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { AgentConfig, AgentFile, ManifestFile, Size } from '@agentctl/contract/agent-config.ts'
+import type { DeployPlan, Release } from '@agentctl/contract/agents.ts'
+import type { ResponseOf } from '@agentctl/contract/api.ts'
+import { choice, defineCommand, duration, flag, optional, unless } from '../command.ts'
+import type { Context } from '../context.ts'
+import { readAgentFile } from '../deploy/agent-file.ts'
+import { completeConfig, type Detected } from '../deploy/detect.ts'
+import { type FolderFile, readFolder } from '../deploy/folder.ts'
+import { openHashCache } from '../deploy/hash-cache.ts'
+import { DEFAULT_WAIT_SECONDS, waitForRelease } from '../deploy/release-wait.ts'
+import { type Uploaded, uploadMissing } from '../deploy/upload.ts'
+import { Failure } from '../failure.ts'
+import { dollars } from '../money.ts'
+import { table } from '../table.ts'
+import { roughly } from '../times.ts'
+
+/** The contract's own list would bring its schema library into every start. */
+const sizes = ['nano', 'small', 'medium', 'large'] as const satisfies readonly Size[]
+
+type Deployed = ResponseOf<'POST /v1/deploys'>
+
+export const deploy = defineCommand({
+  summary: 'Deploy a folder, wait until it is healthy, and print its address',
+  details:
+    'Uploads what changed, releases it, and waits for its health check. What served before goes on serving ' +
+    'until the new release is healthy. .gitignore and .agentignore are honoured; .git, node_modules and .env* ' +
+    'never leave this machine.',
+  args: { directory: optional('dir', 'folder of the agent; the current one unless told') },
+  options: {
+    dryRun: flag('--dry-run', 'show what would happen and what it costs; exit 3 if anything would'),
+    yes: flag('-y, --yes', 'do not ask before a first deploy'),
+    wait: unless('--no-wait', 'do not wait for the health check'),
+    timeout: duration('--timeout <time>', 'how long to wait, such as 90s or 5m (default 12m)'),
+    size: choice('--size <size>', 'size of its machine', sizes),
+  },
+  examples: [
+    'agentctl deploy',
+    'agentctl deploy ./bot --size medium --yes',
+    'agentctl deploy --dry-run',
+    'url=$(agentctl deploy --quiet)',
+  ],
+  async run(ctx, { directory = '.' }, flags) {
+    const folder = resolve(ctx.cwd, directory)
+    if (!statSync(folder).isDirectory()) {
+      throw new Failure('usage', `${folder} is not a folder`, { fix: 'Give the folder of the agent.' })
+    }
+    const startedAt = performance.now()
+    const agentFile = (await readAgentFile(folder)) ?? {}
+    const files = await hashFolder(ctx, folder)
+    const { name, config, detected } = completeConfig(folder, agentFile, flags.size)
+    const hashMs = performance.now() - startedAt
+    const request = requestOf(ctx, { name, config, files, agentFile })
+    const plan = await ctx.api('POST /v1/deploys/plan', {
+      body: request,
+      repeatable: true,
+      timeoutSeconds: 60,
+    })
+
+    if (flags.dryRun) {
+      ctx.out.result(plan, describePlan)
+      return plan.changes.length > 0 ? 'dry_run_changes' : undefined
+    }
+    ctx.out.note(headline(plan, config, detected))
+    if (ctx.prompt.interactive && !flags.yes && !plan.agent.exists) {
+      ctx.out.notice(describePlan(plan))
+      const goOn = await ctx.prompt.confirm({ message: 'Deploy?', flag: '--yes', initial: true })
+      if (!goOn) throw new Failure('interrupted', 'Nothing was deployed', { fix: '' })
+    }
+
+    ctx.onInterrupt('Nothing was deployed. What was uploaded need not be sent again: agentctl deploy')
+    const uploadStartedAt = performance.now()
+    const { uploaded, deployed } = await uploadAndDeploy(ctx, { plan, request, files })
+    const uploadMs = performance.now() - uploadStartedAt
+    const { release, agent } = deployed
+    const document = (now: Release, status = agent.status) => ({
+      agent: { id: agent.id, name: agent.name, namespace: agent.namespace, url: agent.url, status },
+      release: { id: now.id, number: now.number, status: now.status },
+      upload: { files: files.length, uploadedFiles: uploaded.files, uploadedBytes: uploaded.bytes },
+      price: deployed.price,
+      balance: deployed.balance,
+      timings: { hashMs: Math.round(hashMs), uploadMs: Math.round(uploadMs), ...now.timings },
+    })
+
+    if (!flags.wait) {
+      ctx.out.note(`Release ${release.number} goes on: agentctl agents show ${agent.name}`)
+      ctx.out.result(document(release), agent.url)
+      return undefined
+    }
+    const live = await waitForRelease(ctx, {
+      release,
+      agent: agent.name,
+      timeoutSeconds: flags.timeout ?? DEFAULT_WAIT_SECONDS,
+      document,
+    })
+    const { status } = await ctx.api('GET /v1/agents/:agent', { params: { agent: agent.id } })
+    ctx.out.note(
+      `Release ${live.number} of ${agent.name} is live after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`,
+    )
+    ctx.out.result(document(live, status), agent.url)
+    return undefined
+  },
+})
+
+async function hashFolder(ctx: Context, folder: string): Promise<FolderFile[]> {
+  const progress = ctx.progress('Reading the folder')
+  try {
+    return await readFolder(folder, {
+      cache: openHashCache(ctx.cacheDirectory, folder, Date.now()),
+      leftOut: (path, why) => ctx.out.debug(`left out ${path}: ${why}`),
+      progress(done) {
+        progress.say(`Reading the folder: ${done} files`)
+        return new Promise((resolveTurn) => setImmediate(resolveTurn))
+      },
+    })
+  } finally {
+    progress.stop()
+  }
+}
+
+function requestOf(
+  ctx: Context,
+  {
+    name,
+    config,
+    files,
+    agentFile,
+  }: { name: string; config: AgentConfig; files: FolderFile[]; agentFile: AgentFile },
+) {
+  const namespace = ctx.explicitNamespace ?? agentFile.namespace ?? ctx.namespace()
+  const manifest: ManifestFile[] = files.map(({ path, sha256, size, executable }) => ({
+    path,
+    sha256,
+    size,
+    executable,
+  }))
+  return { ...(namespace === undefined ? {} : { namespace }), name, config, files: manifest }
+}
+
+/** A blob that the service dropped between plan and deploy is sent once more. */
+async function uploadAndDeploy(
+  ctx: Context,
+  work: { plan: DeployPlan; request: ReturnType<typeof requestOf>; files: FolderFile[] },
+): Promise<{ uploaded: Uploaded; deployed: Deployed }> {
+  const { request, files } = work
+  const uploaded: Uploaded = { files: 0, bytes: 0 }
+  let { missing, missingBytes } = work.plan.upload
+  for (let again = false; ; again = true) {
+    if (missing.length > 0) {
+      const progress = ctx.progress(`Uploading ${missing.length} files, ${sized(missingBytes)}`)
+      try {
+        const { namespace } = work.plan.agent
+        const sent = await uploadMissing(ctx, { files, missing, namespace }, (bytes) => {
+          if (ctx.watched)
+            progress.say(`Uploading ${missing.length} files: ${sized(bytes)} of ${sized(missingBytes)}`)
+        })
+        uploaded.files += sent.files
+        uploaded.bytes += sent.bytes
+      } finally {
+        progress.stop()
+      }
+    }
+    try {
+      const deployed = await ctx.api('POST /v1/deploys', {
+        body: request,
+        idempotencyKey: randomUUID(),
+        timeoutSeconds: 60,
+      })
+      return { uploaded, deployed }
+    } catch (error) {
+      if (again || !(error instanceof Failure) || error.code !== 'blobs_missing') throw error
+      const fresh = await ctx.api('POST /v1/deploys/plan', { body: request, repeatable: true })
+      missing = fresh.upload.missing
+      missingBytes = fresh.upload.missingBytes
+    }
+  }
+}
+
+function sized(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`
+  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`
+  return `${(bytes / 1_000_000).toFixed(1)} MB`
+}
+
+function headline(
+  { agent, price }: DeployPlan,
+  { size }: AgentConfig,
+  detected: Detected | undefined,
+): string {
+  const found = detected ? ` · ${detected.kind}` : ''
+  return `${agent.exists ? 'Deploying' : 'New agent'} ${agent.name} in ${agent.namespace}${found} · ${size}, ${dollars(price.hourlyMicros)} an hour`
+}
+
+function describePlan({ agent, changes, upload, price, balance, timeline }: DeployPlan): string {
+  const steps = changes.map((change) => `  ${change}`)
+  const runway = balance.runwaySeconds === null ? '' : `, enough for ${roughly(balance.runwaySeconds)}`
+  return [
+    changes.length === 0
+      ? `${agent.name} in ${agent.namespace} is up to date.`
+      : `${agent.name} in ${agent.namespace}:`,
+    ...steps,
+    `  Upload: ${upload.missing.length} of ${upload.files} files, ${sized(upload.missingBytes)}`,
+    `  Price: ${dollars(price.hourlyMicros)} an hour while it runs`,
+    `  Credits: ${dollars(balance.creditsMicros)}${runway}`,
+    ...(timeline.length === 0
+      ? []
+      : [
+          '',
+          table(
+            ['state', 'an hour', 'what happens'],
+            timeline.map(({ state, hourlyMicros, consequence }) => [
+              state,
+              dollars(hourlyMicros),
+              consequence,
+            ]),
+          ),
+        ]),
+  ].join('\n')
+}

@@ -1,0 +1,133 @@
+import { type ApiAddress, findApiAddress } from './api-address.ts'
+import { type Api, createApi } from './api-client.ts'
+import {
+  cacheDirectory,
+  configDirectory,
+  readConfig,
+  type StoredConfig,
+  type StoredLogin,
+  writeConfig,
+} from './config-file.ts'
+import { Failure } from './failure.ts'
+import type { GlobalValues } from './global-options.ts'
+import { createOutput, type Output, type Stream } from './output.ts'
+import { createProgress, type Progress } from './progress.ts'
+import { createPrompt, type Prompt } from './prompt.ts'
+import { version } from './version.ts'
+
+export interface Surroundings {
+  env: Record<string, string | undefined>
+  cwd: string
+  programDirectory: string
+  stdin: { isTTY?: boolean }
+  stdout: Stream
+  stderr: Stream
+  signal: AbortSignal
+}
+
+/** Everything that a command may touch; tests replace it here and nowhere else. */
+export interface Context {
+  api: Api
+  out: Output
+  prompt: Prompt
+  env: Surroundings['env']
+  cwd: string
+  signal: AbortSignal
+  /** False with --no-input: stdin may be read for an answer only where it is not a terminal and this is true. */
+  readsInput: boolean
+  /** True where a person watches. */
+  watched: boolean
+  cacheDirectory: string
+  configDirectory: string
+  progress(text: string): Progress
+  address(): ApiAddress
+  config(): StoredConfig
+  saveConfig(change: (config: StoredConfig) => void): Promise<void>
+  login(): StoredLogin | undefined
+  /** AGENTCTL_API_KEY, else the token of the login at this API. */
+  token(): string | undefined
+  /** What was said on the line or in the environment; else what was saved; else undefined: the service decides. */
+  namespace(): string | undefined
+  explicitNamespace: string | undefined
+  /** What an interruption from now on has to say. */
+  onInterrupt(fix: string, next?: string[]): void
+  interruption(): Failure
+}
+
+export function createContext(globals: GlobalValues, around: Surroundings): Context {
+  const { env, cwd, signal, stdout, stderr } = around
+  const automated = Boolean(env.CI)
+  const watched = stderr.isTTY === true && !automated
+  const color =
+    globals.color &&
+    !env.NO_COLOR &&
+    !automated &&
+    env.TERM !== 'dumb' &&
+    stderr.isTTY === true &&
+    stdout.isTTY === true
+  const { json, quiet, debug } = globals
+  const out = createOutput({ json, quiet, debug, color, stdout, stderr })
+  const directory = configDirectory(env)
+
+  let config: StoredConfig | undefined
+  const readOnce = () => {
+    config ??= readConfig(directory)
+    return config
+  }
+  let address: ApiAddress | undefined
+  const addressOnce = () => {
+    address ??= findApiAddress({
+      option: globals.apiUrl,
+      env,
+      // A key from the environment has no login beside it that could say where it belongs.
+      saved: readOnce().apiUrl,
+      cwd,
+      programDirectory: around.programDirectory,
+    })
+    return address
+  }
+  const login = () => readOnce().logins?.[addressOnce().url]
+  const token = () => env.AGENTCTL_API_KEY || login()?.token
+  const explicitNamespace = globals.namespace ?? (env.AGENTCTL_NAMESPACE || undefined)
+  let interruption = new Failure('interrupted', 'Interrupted')
+
+  return {
+    out,
+    env,
+    cwd,
+    signal,
+    readsInput: globals.input && around.stdin.isTTY !== true,
+    watched,
+    cacheDirectory: cacheDirectory(env),
+    configDirectory: directory,
+    prompt: createPrompt({
+      interactive: globals.input && !automated && around.stdin.isTTY === true && stderr.isTTY === true,
+      signal,
+    }),
+    progress: createProgress(out, { animated: watched && !quiet && !json, silent: quiet || json }),
+    api: createApi({
+      baseUrl: () => addressOnce().url,
+      token,
+      userAgent: `agentctl/${version} (${process.platform}; node ${process.versions.node})`,
+      signal,
+      debug: out.debug,
+    }),
+    address: addressOnce,
+    config: readOnce,
+    async saveConfig(change) {
+      // Read again: another agentctl may have written since.
+      const fresh = readConfig(directory)
+      change(fresh)
+      await writeConfig(directory, fresh)
+      config = fresh
+    },
+    login,
+    token,
+    explicitNamespace,
+    namespace: () => explicitNamespace ?? (env.AGENTCTL_API_KEY ? undefined : login()?.namespace),
+    onInterrupt(fix, next = []) {
+      interruption = new Failure('interrupted', 'Interrupted', { fix, next })
+    },
+    interruption: () => interruption,
+  }
+}

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import type { Context } from '../context.ts'
+import { Failure } from '../failure.ts'
+import { readLine } from '../standard-input.ts'
+
+interface Challenge {
+  challengeId: string
+  expiresAt: string
+}
+
+const hashOf = (challengeId: string, phone: string) =>
+  createHash('sha256')
+    .update(`${challengeId}\n${phone.replace(/[^\d+]/g, '')}`)
+    .digest('hex')
+
+/** A code that was sent by an earlier run of this command, and is still good. */
+function pendingChallenge(ctx: Context, phone: string | undefined): string | undefined {
+  const pending = ctx.config().pending?.[ctx.address().url]
+  if (!pending?.challengeId || Date.parse(pending.expiresAt) < Date.now()) return undefined
+  if (phone !== undefined && pending.phoneHash !== hashOf(pending.challengeId, phone)) return undefined
+  return pending.challengeId
+}
+
+/** Has a code sent and reads it back: from --code, a prompt, or a line on stdin. */
+export async function provePhone(
+  ctx: Context,
+  flags: { phone: string | undefined; code: string | undefined },
+  send: (phone: string) => Promise<Challenge>,
+): Promise<{ challengeId: string; code: string }> {
+  const earlier = flags.code === undefined ? undefined : pendingChallenge(ctx, flags.phone)
+  if (earlier !== undefined && flags.code !== undefined)
+    return { challengeId: earlier, code: flags.code.trim() }
+  const phone =
+    flags.phone ?? (await ctx.prompt.text({ message: 'Phone number (+82…):', flag: '--phone NUMBER' }))
+  const { challengeId, expiresAt } = await send(phone)
+  await ctx.saveConfig((config) => {
+    config.pending = {
+      ...config.pending,
+      [ctx.address().url]: { challengeId, expiresAt, phoneHash: hashOf(challengeId, phone) },
+    }
+  })
+  ctx.out.note(`A code is on its way to ${'•'.repeat(4)}${phone.trim().slice(-2)}.`)
+  const code = flags.code ?? (await askCode(ctx))
+  return { challengeId, code: code.trim() }
+}
+
+async function askCode(ctx: Context): Promise<string> {
+  const flag = '--code CODE'
+  if (ctx.prompt.interactive) return ctx.prompt.text({ message: 'Code:', flag })
+  const line = ctx.readsInput ? await readLine(ctx.signal) : undefined
+  if (line !== undefined) return line
+  throw new Failure('missing_answer', 'The code was sent, and nobody is here to type it', {
+    fix: 'Within five minutes, run: agentctl login --code CODE',
+    next: ['agentctl login --code CODE'],
+  })
+}

@@ -1,0 +1,51 @@
+import type { Output } from './output.ts'
+
+export interface Progress {
+  /** What is being done now. */
+  say(text: string): void
+  stop(): void
+}
+
+/** How long something may take before a spinner is worth its import. */
+const QUIET_MS = 400
+
+/**
+ * Tells on stderr what is being done: a spinner on a terminal, a line for each step elsewhere
+ * (a spinner in a CI log is noise, but silence for a minute looks like a hang), nothing with --json or --quiet.
+ */
+export function createProgress(
+  out: Output,
+  { animated, silent }: { animated: boolean; silent: boolean },
+): (text: string) => Progress {
+  return (first) => {
+    if (silent) return { say() {}, stop() {} }
+    if (!animated) {
+      let said = ''
+      const say = (text: string) => {
+        if (text !== said) out.note(`${text}…`)
+        said = text
+      }
+      say(first)
+      return { say, stop() {} }
+    }
+    let text = first
+    let stopped = false
+    let spinner: { text: string; stop(): unknown } | undefined
+    const timer = setTimeout(async () => {
+      const { default: ora } = await import('ora')
+      // Keys typed meanwhile stay for the next prompt, and Ctrl-C keeps its meaning.
+      if (!stopped) spinner = ora({ text, stream: process.stderr, discardStdin: false }).start()
+    }, QUIET_MS)
+    return {
+      say(now) {
+        text = now
+        if (spinner) spinner.text = now
+      },
+      stop() {
+        stopped = true
+        clearTimeout(timer)
+        spinner?.stop()
+      },
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type Options } from 'tsup'
+import { topHelp } from './src/program.ts'
+import { version } from './src/version.ts'
+
+/** What is heavy, and by which file it is found when an action first needs it. */
+const libraries: Record<string, string> = {
+  conf: 'conf',
+  ignore: 'ignore',
+  inquirer: 'inquirer',
+  ora: 'ora',
+  'ox/Hash': 'ox-hash',
+  'ox/Keystore': 'ox-keystore',
+  'viem/accounts': 'viem-accounts',
+  '@agentctl/contract/agent-config.ts': 'agent-config',
+}
+
+/** A dynamic import of a library becomes an import of its own file; a static one would be loaded by every command. */
+const lazyLibraries: NonNullable<Options['esbuildPlugins']>[number] = {
+  name: 'lazy-libraries',
+  setup(build) {
+    build.onResolve({ filter: /^\.\/main\.cjs$/ }, ({ path }) => ({ path, external: true }))
+    build.onResolve({ filter: /.*/ }, ({ path, kind }) => {
+      const file = libraries[path]
+      if (file === undefined) return undefined
+      if (kind === 'dynamic-import') return { path: `./lib/${file}.mjs`, external: true }
+      return { errors: [{ text: `${path} has to be imported inside an action` }] }
+    })
+  },
+}
+
+// All names are fixed and nothing is cleaned: a build that fails leaves the program that was there.
+const common = { platform: 'node', target: 'node22', outDir: 'dist', dts: false, splitting: false } as const
+
+export default defineConfig([
+  {
+    ...common,
+    entry: { agentctl: 'src/agentctl.ts', main: 'src/main.ts' },
+    format: 'cjs',
+    // Read from disk at every start, so small; names stay for stack traces.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    noExternal: [/.*/],
+    define: { AGENTCTL_VERSION: JSON.stringify(version), AGENTCTL_HELP: JSON.stringify(topHelp()) },
+    banner: ({ format }) => (format === 'cjs' ? { js: '#!/usr/bin/env node' } : {}),
+    outExtension: () => ({ js: '.cjs' }),
+    esbuildPlugins: [lazyLibraries],
+  },
+  {
+    ...common,
+    entry: Object.fromEntries(
+      Object.entries(libraries).map(([name, file]) => [
+        `lib/${file}`,
+        fileURLToPath(import.meta.resolve(name)),
+      ]),
+    ),
+    format: 'esm',
+    minify: true,
+    noExternal: [/.*/],
+    outExtension: () => ({ js: '.mjs' }),
+    banner: {
+      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+    },
+  },
+])
