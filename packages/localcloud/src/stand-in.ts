@@ -85,16 +85,21 @@ export async function startStandIn<Credentials>(
     if (kept && kept.port !== port) log(`port ${kept.port} is taken; ${name} listens on ${port}`)
     const server = await listen(frame(parts, clock, onExchange), port)
     keepFile(keptFile, JSON.stringify({ port, credentials }))
+    const stop = async () => {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+      await parts.close?.()
+      await lock.release()
+    }
+    let stopped: Promise<void> | undefined
     return {
       url: `http://127.0.0.1:${port}`,
       credentials,
-      stop: async () => {
-        const closed = once(server, 'close')
-        server.close()
-        server.closeAllConnections()
-        await closed
-        await parts.close?.()
-        await lock.release()
+      stop: () => {
+        stopped ??= stop()
+        return stopped
       },
     }
   } catch (error) {
