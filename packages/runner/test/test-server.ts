@@ -78,6 +78,11 @@ export class TestServer {
     return this.reports.filter((report) => report.releaseId === releaseId).map((report) => report.state)
   }
 
+  /** Cuts every open request, as a proxy in between might. */
+  cut(): void {
+    this.#server?.closeAllConnections()
+  }
+
   #wake(): void {
     for (const wake of this.#waiting.splice(0)) wake()
   }
@@ -109,7 +114,7 @@ export class TestServer {
     if (route === 'POST /v1/runner/hello')
       this.#hello(runnerEndpoints[route].body.parse(parsed.data), response)
     else if (route === 'POST /v1/runner/poll') {
-      await this.#poll(runnerEndpoints[route].body.parse(parsed.data), request, response)
+      await this.#poll(runnerEndpoints[route].body.parse(parsed.data), response)
     } else if (route === 'POST /v1/runner/blobs') {
       this.#sendBlobs(runnerEndpoints[route].body.parse(parsed.data).sha256s, response)
     } else if (route === 'POST /v1/runner/reports') {
@@ -140,7 +145,6 @@ export class TestServer {
 
   async #poll(
     poll: { revision: number; port: number; runnerSha256: string },
-    request: http.IncomingMessage,
     response: http.ServerResponse,
   ): Promise<void> {
     this.polls.push(poll)
