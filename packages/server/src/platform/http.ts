@@ -73,9 +73,11 @@ export interface Api {
 
 export function createApi(deps: { gates: Gates; log: Log; clientAddressHeader: string | undefined }): Api {
   const app = new Hono()
-  app.use(
-    bodyLimit({ maxSize: JSON_BYTES_MAX, onError: (c) => respond(c, new Problem('payload_too_large')) }),
-  )
+  // Only where a JSON document is expected: streams of blobs have limits of their own.
+  const jsonLimit = bodyLimit({
+    maxSize: JSON_BYTES_MAX,
+    onError: (c) => respond(c, new Problem('payload_too_large')),
+  })
   app.notFound((c) =>
     respond(
       c,
