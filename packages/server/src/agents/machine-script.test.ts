@@ -1,0 +1,353 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { type MachineScript, renderMachineScript } from './machine-script.ts'
+
+const run = promisify(execFile)
+const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
+
+// A stand-in for Node of a few bytes: the script only asks its version and starts the runner with it.
+const fakeNode = Buffer.from(`#!/bin/sh
+if [ "$1" = --version ]; then echo v24.99.0; exit 0; fi
+exec /bin/sh "$@"
+`)
+const fakeRunner = Buffer.from(`echo "started $*"; env | cut -d= -f1 | sort | tr '\\n' ' '; exec sleep 600\n`)
+
+const assets = new Map([fakeNode, fakeRunner].map((bytes) => [sha256(bytes), bytes]))
+const served: string[] = []
+let spoiled: string | undefined
+let refuseFirst = 0
+let apiUrl: string
+let folder: string
+const started: ChildProcess[] = []
+
+const server = http.createServer((request, response) => {
+  const hash = request.url?.replace('/v1/runner/assets/', '') ?? ''
+  served.push(hash)
+  if (refuseFirst > 0) {
+    refuseFirst--
+    response.writeHead(503).end('busy')
+    return
+  }
+  const bytes = assets.get(hash)
+  if (!bytes) response.writeHead(404).end()
+  else response.end(hash === spoiled ? Buffer.concat([bytes, Buffer.from('#')]) : bytes)
+})
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  apiUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+
+afterAll(() => {
+  server.close()
+})
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'agentctl-script-'))
+  served.length = 0
+  spoiled = undefined
+  refuseFirst = 0
+})
+
+afterEach(async () => {
+  for (const child of started.splice(0)) {
+    if (child.exitCode !== null || child.signalCode !== null) continue
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGTERM')
+    await ended
+  }
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const script = (change: Partial<MachineScript> = {}): string =>
+  renderMachineScript({
+    apiUrl,
+    bootstrapToken: 'agb_one-time.token',
+    node: { sha256: sha256(fakeNode), version: '24.99.0' },
+    runner: { sha256: sha256(fakeRunner) },
+    ...change,
+  })
+
+const base = () => join(folder, 'base')
+const runFolder = () => join(folder, 'run')
+
+interface Booted {
+  child: ChildProcess
+  output(): string
+  until(text: string): Promise<void>
+  ended(): Promise<number | null>
+}
+
+/** Runs a script as a machine without systemd does. `only` leaves it these programs and no others. */
+function boot(text: string, only?: string[]): Booted {
+  let body = text
+  if (only) {
+    const bin = join(folder, 'bin')
+    rmSync(bin, { recursive: true, force: true })
+    mkdirSync(bin)
+    for (const name of only)
+      symlinkSync(execFileSync('which', [name], { encoding: 'utf8' }).trim(), join(bin, name))
+    body = text.replace(/^export PATH=.*$/m, `export PATH=${bin}`)
+    expect(body).not.toBe(text)
+  }
+  const child = spawn('/bin/bash', ['-c', body], {
+    env: { AGENTCTL_BASE: base(), AGENTCTL_RUN: runFolder(), CANARY: 'leak' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  started.push(child)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+    })
+  }
+  const exit = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+  return {
+    child,
+    output: () => output,
+    ended: () => exit,
+    async until(wanted) {
+      const deadline = Date.now() + 20_000
+      while (!output.includes(wanted)) {
+        if (Date.now() > deadline) throw new Error(`no “${wanted}” in: ${output}`)
+        await delay(10)
+      }
+    },
+  }
+}
+
+const basics = [
+  'bash sh env id mkdir chmod chown printf cat rm mv ln sleep sha256sum cmp flock cut sort tr seq',
+].flatMap((names) => names.split(' ').filter((name) => name !== 'printf'))
+
+test('is a bash script that a shell can read, however it is quoted', async () => {
+  const { stderr } = await run('/bin/bash', ['-n', '-c', script()])
+  expect(stderr).toBe('')
+  expect(script()).toMatch(/^#!\/bin\/bash\nset -eu\n/)
+})
+
+test('nothing that could end a quotation gets into it', () => {
+  const nasty = "x'; rm -rf /; '"
+  expect(() => script({ bootstrapToken: nasty })).toThrow('bootstrapToken cannot stand')
+  expect(() => script({ bootstrapToken: nasty })).not.toThrow(/rm -rf/)
+  expect(() => script({ apiUrl: `http://example.com/$(id)` })).toThrow('apiUrl cannot stand')
+  expect(() => script({ apiUrl: 'file:///etc/passwd' })).toThrow('not an http address')
+  expect(() => script({ runner: { sha256: '../../x' } })).toThrow('runner.sha256 cannot stand')
+  expect(() => script({ node: { sha256: sha256(''), version: '24' } })).toThrow('node.version cannot stand')
+})
+
+const branches: [name: string, programs: string[]][] = [
+  ['curl', ['curl']],
+  ['wget', ['wget']],
+  ['bash alone', []],
+]
+
+test.for(branches)(
+  'fetches Node and the runner with %s and starts the runner',
+  async ([, programs], { skip }) => {
+    const missing = programs.find((program) => !existsSync(`/usr/bin/${program}`))
+    if (missing) skip(`${missing} is not on this machine`)
+    const machine = boot(script(), [...basics, ...programs])
+    await machine.until('started ')
+    const node = join(base(), 'node', sha256(fakeNode), 'bin/node')
+    expect(readFileSync(node)).toEqual(fakeNode)
+    expect(statSync(node).mode & 0o777).toBe(0o755)
+    expect(readlinkSync(join(base(), 'runner/current'))).toBe(`${sha256(fakeRunner)}.cjs`)
+    expect(readFileSync(join(base(), 'runner/current'))).toEqual(fakeRunner)
+    expect(machine.output()).toContain(`started --api ${apiUrl} --base ${base()} --run ${runFolder()}`)
+  },
+)
+
+test('the bootstrap token is readable by its owner alone, and no file of the disk holds it', async () => {
+  await boot(script()).until('started ')
+  const token = join(runFolder(), 'bootstrap')
+  expect(readFileSync(token, 'utf8')).toBe('agb_one-time.token\n')
+  expect(statSync(token).mode & 0o777).toBe(0o600)
+  expect(statSync(runFolder()).mode & 0o777).toBe(0o700)
+  expect(() => execFileSync('grep', ['-r', 'agb_one-time', base()])).toThrow()
+})
+
+test('nothing of the environment of the script reaches the runner', async () => {
+  const machine = boot(script())
+  await machine.until('PATH')
+  expect(machine.output()).toMatch(/HOME (OLDPWD )?PATH (PWD )?/)
+  expect(machine.output()).not.toContain('CANARY')
+})
+
+test('a program with another hash is refused, and nothing is started', async () => {
+  spoiled = sha256(fakeRunner)
+  const machine = boot(script())
+  expect(await machine.ended()).toBe(1)
+  expect(machine.output()).toContain('has another hash')
+  expect(machine.output()).not.toContain('started')
+  expect(readdirSync(join(base(), 'runner'))).toEqual([])
+  expect(existsSync(join(runFolder(), 'bootstrap'))).toBe(false)
+})
+
+test('an API that is not ready yet is asked again', async () => {
+  refuseFirst = 2
+  await boot(script()).until('started ')
+  expect(served.length).toBe(4)
+})
+
+test('a second run fetches nothing, and while the first one lives it leaves the runner to it', async () => {
+  await boot(script()).until('started ')
+  served.length = 0
+  const second = boot(script())
+  expect(await second.ended()).toBe(0)
+  expect(second.output()).toContain('is running already')
+  expect(served).toEqual([])
+})
+
+test('a machine that was paused keeps its credential and the newer runner that it has', async () => {
+  const first = boot(script())
+  await first.until('started ')
+  first.child.kill('SIGTERM')
+  await first.ended()
+  writeFileSync(join(base(), 'runner', 'newer.cjs'), 'echo "the newer one runs"; exec sleep 600\n')
+  rmSync(join(base(), 'runner/current'))
+  symlinkSync('newer.cjs', join(base(), 'runner/current'))
+  rmSync(join(runFolder(), 'bootstrap'))
+  writeFileSync(join(runFolder(), 'credential.json'), '{}')
+  await boot(script()).until('the newer one runs')
+  expect(existsSync(join(runFolder(), 'bootstrap'))).toBe(false)
+  expect(readlinkSync(join(base(), 'runner/current'))).toBe('newer.cjs')
+})
+
+test('a machine restored from a snapshot gets the fresh token and the pinned runner, and keeps its files', async () => {
+  const first = boot(script())
+  await first.until('started ')
+  first.child.kill('SIGTERM')
+  await first.ended()
+  writeFileSync(join(base(), 'home', 'state'), 'kept')
+  rmSync(runFolder(), { recursive: true })
+  served.length = 0
+  await boot(script({ bootstrapToken: 'second' })).until('started ')
+  expect(readFileSync(join(runFolder(), 'bootstrap'), 'utf8')).toBe('second\n')
+  expect(readFileSync(join(base(), 'home', 'state'), 'utf8')).toBe('kept')
+  expect(served).toEqual([])
+})
+
+test('the runner is started again when it ends, and ends with the script', async () => {
+  const machine = boot(script())
+  await machine.until('started ')
+  const { pid } = machine.child
+  const pidOf = () => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+  const [runner] = pidOf()
+  if (runner) process.kill(runner, 'SIGKILL')
+  const deadline = Date.now() + 10_000
+  while (machine.output().split('started ').length < 3) {
+    if (Date.now() > deadline) throw new Error(machine.output())
+    await delay(10)
+  }
+  const [second] = pidOf()
+  machine.child.kill('SIGTERM')
+  expect(await machine.ended()).toBe(0)
+  expect(second && existsSync(`/proc/${second}`) && stateOf(second) !== 'Z').toBeFalsy()
+})
+
+const stateOf = (pid: number): string | undefined => {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0]
+  } catch {
+    return undefined
+  }
+}
+
+test('as root with systemd it makes the user and hands the runner to a unit', async ({ skip }) => {
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/bwrap'))
+    skip('needs root and bubblewrap for a system of its own')
+  // A system of its own to write to: /etc is a copy, /run and /opt are new, and systemctl writes down what it is told.
+  const etc = join(folder, 'etc')
+  const [opt, runDisk, stubs] = ['opt', 'run-disk', 'stubs'].map((name) => join(folder, name))
+  for (const path of [etc, opt, stubs, join(runDisk ?? '', 'systemd/system')])
+    mkdirSync(path ?? '', { recursive: true })
+  mkdirSync(join(etc, 'systemd/system'), { recursive: true })
+  for (const name of ['passwd', 'group', 'shadow', 'login.defs', 'nsswitch.conf', 'ld.so.cache']) {
+    if (existsSync(`/etc/${name}`)) writeFileSync(join(etc, name), readFileSync(`/etc/${name}`))
+  }
+  for (const name of ['passwd', 'group', 'shadow']) {
+    const path = join(etc, name)
+    if (existsSync(path)) {
+      const lines = readFileSync(path, 'utf8').split('\n')
+      writeFileSync(path, lines.filter((line) => !line.startsWith('agent:')).join('\n'))
+    }
+  }
+  writeFileSync(join(stubs ?? '', 'systemctl'), '#!/bin/sh\necho "systemctl $*" >>/opt/systemctl.log\n')
+  chmodSync(join(stubs ?? '', 'systemctl'), 0o755)
+  const sandbox = [
+    ...['/usr', '/bin', '/lib', '/lib64', '/sbin'].flatMap((path) => ['--ro-bind-try', path, path]),
+    ...['--bind', etc, '/etc', '--bind', opt ?? '', '/opt', '--bind', runDisk ?? '', '/run'],
+    ...['--ro-bind', stubs ?? '', '/usr/local/sbin', '--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],
+    '--die-with-parent',
+  ]
+  const inside = async () => run('bwrap', [...sandbox, '/bin/bash', '-c', script()], { env: {} })
+  let first: { stdout: string; stderr: string }
+  try {
+    first = await inside()
+  } catch (error) {
+    if (String(error).includes('bwrap:')) skip('bubblewrap may not make a sandbox here')
+    throw error
+  }
+  expect(first.stdout).toContain('in the hands of systemd')
+  expect(first.stdout).not.toContain('warning')
+  const user = readFileSync(join(etc, 'passwd'), 'utf8')
+    .split('\n')
+    .find((line) => line.startsWith('agent:'))
+  expect(user).toMatch(/^agent:x:\d+:\d+::\/opt\/agentctl\/home:\/usr\/sbin\/nologin$/)
+  expect(statSync(join(opt ?? '', 'agentctl/home')).uid).toBe(Number(user?.split(':')[2]))
+  expect(statSync(join(opt ?? '', 'agentctl/runner')).uid).toBe(0)
+  const unit = readFileSync(join(etc, 'systemd/system/agentctl-runner.service'), 'utf8')
+  expect(unit.replaceAll(sha256(fakeNode), 'NODE').replaceAll(apiUrl, 'API')).toMatchInlineSnapshot(`
+    "[Unit]
+    Description=agentctl runner
+    Wants=network-online.target
+    After=network-online.target
+    StartLimitIntervalSec=0
+
+    [Service]
+    ExecStart=/opt/agentctl/node/NODE/bin/node /opt/agentctl/runner/current --api API --base /opt/agentctl --run /run/agentctl
+    Restart=always
+    RestartSec=100ms
+    # The agent outlives the runner: the next runner adopts it.
+    KillMode=process
+    TimeoutStopSec=75
+    LimitNOFILE=1048576
+    UMask=0022
+
+    [Install]
+    WantedBy=multi-user.target
+    "
+  `)
+  const calls = () =>
+    readFileSync(join(opt ?? '', 'systemctl.log'), 'utf8')
+      .trim()
+      .split('\n')
+  expect(calls()).toEqual([
+    'systemctl daemon-reload',
+    'systemctl enable --quiet agentctl-runner.service',
+    'systemctl start --no-block agentctl-runner.service',
+  ])
+  await inside()
+  expect(calls().filter((call) => call.includes('daemon-reload'))).toHaveLength(1)
+})

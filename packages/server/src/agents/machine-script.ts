@@ -1,0 +1,198 @@
+/** What a machine is made with; all of it ends up in its `user_data`. */
+export interface MachineScript {
+  /** Address of the API as machines reach it. */
+  apiUrl: string
+  /** Good for one hello, so that it may lie where cloud-init keeps it. */
+  bootstrapToken: string
+  node: { sha256: string; version: string }
+  runner: { sha256: string }
+}
+
+/**
+ * The program that a machine runs when it boots: fetches Node and the runner by their hashes and keeps the runner
+ * going. It can be run again at any time; each step looks whether its result is there, and none asks where it runs.
+ */
+export function renderMachineScript({ apiUrl, bootstrapToken, node, runner }: MachineScript): string {
+  const url = new URL(apiUrl)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error('apiUrl is not an http address')
+  const settings = {
+    api: accepted('apiUrl', url.href.replace(/\/+$/, ''), /^[A-Za-z0-9:/._~%[\]-]+$/),
+    token: accepted('bootstrapToken', bootstrapToken, /^[A-Za-z0-9._~-]{1,512}$/),
+    node_sha: accepted('node.sha256', node.sha256, /^[0-9a-f]{64}$/),
+    node_version: accepted('node.version', node.version.replace(/^v/, ''), /^[0-9]+\.[0-9]+\.[0-9]+$/),
+    runner_sha: accepted('runner.sha256', runner.sha256, /^[0-9a-f]{64}$/),
+  }
+  const lines = Object.entries(settings).map(([name, value]) => `${name}='${value}'`)
+  return ['#!/bin/bash', 'set -eu', ...lines, BODY].join('\n')
+}
+
+/** Between single quotes of the script nothing may stand that ends them; the value itself is never shown. */
+function accepted(name: string, value: string, shape: RegExp): string {
+  if (!shape.test(value)) throw new Error(`${name} cannot stand in a machine script`)
+  return value
+}
+
+const BODY = `
+umask 022
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+base="\${AGENTCTL_BASE:-/opt/agentctl}"
+run="\${AGENTCTL_RUN:-/run/agentctl}"
+node="$base/node/$node_sha/bin/node"
+current="$base/runner/current"
+
+say() { printf 'agentctl: %s\\n' "$*"; }
+
+# Where base is elsewhere, the rest of the system belongs to somebody else: no user and no unit is made there.
+owns_system() { [ "$base" = /opt/agentctl ] && [ "$(id -u)" = 0 ]; }
+
+mkdir -p "$base/node/$node_sha/bin" "$base/runner" "$base/blobs" "$base/releases" "$base/home" "$run"
+chmod 700 "$base/blobs" "$run"
+
+if ! id agent >/dev/null 2>&1; then
+  if ! owns_system || ! useradd --system --user-group --no-create-home --home-dir "$base/home" \\
+    --shell /usr/sbin/nologin agent >/dev/null 2>&1; then
+    say "warning: there is no user 'agent' and none can be made; agents run as $(id -un 2>/dev/null || id -u)"
+  fi
+fi
+if [ "$(id -u)" = 0 ] && id agent >/dev/null 2>&1; then
+  chown agent:"$(id -gn agent)" "$base/home"
+fi
+
+# The image may have none of the programs that download; bash itself speaks TCP.
+fetch() {
+  if command -v curl >/dev/null 2>&1; then
+    curl --fail --silent --show-error --location --connect-timeout 10 --speed-limit 1024 --speed-time 30 \\
+      --output "$2" "$1"
+  elif command -v wget >/dev/null 2>&1; then
+    wget --quiet --tries=1 --timeout=30 --output-document="$2" "$1"
+  else
+    fetch_by_bash "$1" "$2"
+  fi
+}
+
+fetch_by_bash() {
+  case "$1" in
+    http://*) ;;
+    *) say "neither curl nor wget is here, and bash cannot fetch $1"; exit 1 ;;
+  esac
+  local rest authority path host port line status
+  rest="\${1#http://}"
+  authority="\${rest%%/*}"
+  path="/\${rest#*/}"
+  host="\${authority%%:*}"
+  port="\${authority##*:}"
+  [ "$port" != "$authority" ] || port=80
+  case "$host" in *.localhost) host=127.0.0.1 ;; esac
+  { exec 3<>"/dev/tcp/$host/$port"; } 2>/dev/null || { say "$authority does not answer"; return 1; }
+  printf 'GET %s HTTP/1.0\\r\\nHost: %s\\r\\nConnection: close\\r\\n\\r\\n' "$path" "$authority" >&3
+  IFS= read -r status <&3 || status=''
+  while IFS= read -r line <&3; do
+    [ -n "\${line%$'\\r'}" ] || break
+  done
+  case "$status" in
+    'HTTP/1.'[01]' 200'*) cat <&3 >"$2"; exec 3<&- ;;
+    *) exec 3<&-; say "$1 answered: \${status%$'\\r'}"; return 1 ;;
+  esac
+}
+
+matches() { printf '%s  %s\\n' "$1" "$2" | sha256sum --check --status 2>/dev/null; }
+
+# asset HASH FILE MODE
+asset() {
+  local attempt=0 wrong=0
+  while :; do
+    rm -f "$2.partial"
+    if fetch "$api/v1/runner/assets/$1" "$2.partial"; then
+      if matches "$1" "$2.partial"; then
+        chmod "$3" "$2.partial"
+        mv -f "$2.partial" "$2"
+        return 0
+      fi
+      rm -f "$2.partial"
+      wrong=$((wrong + 1))
+      say "what came for $1 has another hash"
+      [ "$wrong" -lt 3 ] || { say "refused: $2 cannot be had intact"; exit 1; }
+    fi
+    attempt=$((attempt + 1))
+    [ "$attempt" -lt 150 ] || { say "gave up: $api cannot be reached"; exit 1; }
+    if [ "$attempt" -lt 10 ]; then sleep 0.5; else sleep 4; fi
+  done
+}
+
+# To hash 120 MB at each boot would take longer than to ask it; its name was given to it after its hash was right.
+if [ "$("$node" --version 2>/dev/null || :)" != "v$node_version" ]; then
+  asset "$node_sha" "$node" 755
+  "$node" --version >/dev/null || { say "the fetched Node does not run on this system"; exit 1; }
+fi
+
+# A machine that was only paused has its credential still, and perhaps a newer runner than this script knows.
+if [ ! -s "$run/credential.json" ] || [ ! -e "$current" ]; then
+  if ! matches "$runner_sha" "$base/runner/$runner_sha.cjs"; then
+    asset "$runner_sha" "$base/runner/$runner_sha.cjs" 644
+  fi
+  ln -sfn "$runner_sha.cjs" "$current.next"
+  mv -fT "$current.next" "$current"
+fi
+
+if [ ! -s "$run/credential.json" ]; then
+  (umask 077; printf '%s\\n' "$token" >"$run/bootstrap.next")
+  mv -f "$run/bootstrap.next" "$run/bootstrap"
+fi
+
+if owns_system && [ -d /run/systemd/system ]; then
+  unit=/etc/systemd/system/agentctl-runner.service
+  cat >"$unit.next" <<UNIT
+[Unit]
+Description=agentctl runner
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=$node $current --api $api --base $base --run $run
+Restart=always
+RestartSec=100ms
+# The agent outlives the runner: the next runner adopts it.
+KillMode=process
+TimeoutStopSec=75
+LimitNOFILE=1048576
+UMask=0022
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+  if ! cmp -s "$unit.next" "$unit"; then
+    mv -f "$unit.next" "$unit"
+    systemctl daemon-reload
+  else
+    rm -f "$unit.next"
+  fi
+  systemctl enable --quiet agentctl-runner.service
+  # cloud-init runs this script before the boot is complete; to wait for the start could be to wait for itself.
+  systemctl start --no-block agentctl-runner.service
+  say "the runner is in the hands of systemd"
+  exit 0
+fi
+
+# Without systemd this script stays and starts the runner again whenever it ends, as after an update of itself.
+if command -v flock >/dev/null 2>&1; then
+  exec 9>"$run/lock"
+  flock --nonblock 9 || { say "the runner of this machine is running already"; exit 0; }
+fi
+child=''
+finish() {
+  trap '' TERM INT
+  if [ -n "$child" ]; then
+    kill -TERM "$child" 2>/dev/null || :
+    wait "$child" || :
+  fi
+  exit 0
+}
+trap finish TERM INT
+while :; do
+  env -i PATH="$PATH" HOME="$base" "$node" "$current" --api "$api" --base "$base" --run "$run" 9>&- &
+  child=$!
+  wait "$child" || :
+  sleep 0.1 9>&-
+done
+`
