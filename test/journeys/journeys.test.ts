@@ -32,7 +32,7 @@ const pages = readdirSync(import.meta.dirname)
   .filter((name) => name.endsWith('.md'))
   .sort()
 
-describe.sequential('journeys', () => {
+describe('journeys', () => {
   for (const page of pages) {
     test(page, { timeout: 300_000 }, async () => {
       const home = join(folder, page.replace('.md', ''))

@@ -14,7 +14,7 @@ import { startWorker } from './platform/operations.ts'
 import { openChain } from './providers/chain/evm.ts'
 import { openMachines } from './providers/machines/vultr.ts'
 import { openSms } from './providers/sms/twilio.ts'
-import { createTransport } from './providers/transport.ts'
+import { openTransport } from './providers/transport.ts'
 import { startRouter } from './router/router.ts'
 
 /** api answers clients and machines · router carries traffic to agents · worker does the durable work */
@@ -43,7 +43,10 @@ export async function startServer({
     assumeRoles: config.databaseAppUrl === undefined,
     connectionsMax: 10,
   })
-  const transport = createTransport(config)
+  const transport = openTransport({
+    processors: [config.twilio.baseUrl, config.vultr.baseUrl],
+    infrastructure: [config.chain.rpcUrl],
+  })
   const deps: Deps = {
     config,
     db,
@@ -52,9 +55,9 @@ export async function startServer({
     keyring: openKeyring(config.keyringFile),
     pepper: openPepper(config.pepperFile),
     blobs: fileBlobs(`${config.dataDir}/blobs`),
-    sms: openSms(config, transport),
+    sms: openSms({ config, transport, log }),
     machines: openMachines(config, transport),
-    chain: openChain(config, transport),
+    chain: openChain({ config, transport, log }),
   }
   const stops: (() => Promise<void>)[] = []
   try {
@@ -78,14 +81,14 @@ export async function startServer({
     }
   } catch (error) {
     await Promise.allSettled(stops.map((stop) => stop()))
-    await db.close()
+    await Promise.all([db.close(), transport.close()])
     throw error
   }
   log.info('Serving', { role: chosen.join(','), port: config.port })
   return {
     async stop() {
       await Promise.allSettled(stops.map((stop) => stop()))
-      await db.close()
+      await Promise.all([db.close(), transport.close()])
       log.info('Stopped', { role: chosen.join(',') })
     },
   }
