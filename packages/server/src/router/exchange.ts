@@ -1,0 +1,252 @@
+import {
+  type ClientRequest,
+  Agent as Connections,
+  type IncomingMessage,
+  request,
+  type ServerResponse,
+} from 'node:http'
+import type { Socket } from 'node:net'
+import { pipeline } from 'node:stream'
+import { type Framing, headersForClient, type RawHeaders, trailersOf } from './forwarded-headers.ts'
+import type { Silence } from './refusal.ts'
+import type { RoutedMachine } from './route-table.ts'
+
+export interface Patience {
+  connectMs: number
+  /** Until the answer begins, counted from the last byte of the request. */
+  answerMs: number
+}
+
+export const PATIENCE: Patience = { connectMs: 5000, answerMs: 120_000 }
+
+/** A client that waits for `100 Continue` in vain sends its body after about as long. */
+const CONTINUE_PATIENCE_MS = 1000
+/** How long a client may go on sending a body that nobody reads any more. */
+const LINGER_MS = 5000
+const HEADER_BYTES_MAX = 32 * 1024
+
+/** One request on its way to a machine, and the answer on its way back. */
+export interface Exchange {
+  incoming: IncomingMessage
+  response: ServerResponse
+  machine: RoutedMachine
+  path: string
+  headers: RawHeaders
+  framing: Framing
+  /** The client waits for `100 Continue` before it sends its body. */
+  expectsContinue: boolean
+  patience: Patience
+  /** The machine agreed to another protocol; only called when `headers` ask for one. */
+  switched?(answer: IncomingMessage, socket: Socket, head: Buffer): void
+}
+
+/** How an exchange ended for which the client has not been answered. */
+export type Unanswered = { silence: Silence; fault: unknown } | { absence: string; status: number }
+
+/** Kept-alive connections, one pool for each machine. */
+export class MachineConnections extends Connections {
+  constructor() {
+    super({ keepAlive: true, maxFreeSockets: 64 })
+  }
+
+  override getName(options: { host?: string; port?: number; machineId?: string }): string {
+    return `${options.machineId} ${options.host} ${options.port}`
+  }
+}
+
+class TooLate extends Error {
+  readonly silence: Silence
+
+  constructor(silence: Silence) {
+    super(silence)
+    this.silence = silence
+  }
+}
+
+/**
+ * Streams both ways and resolves when the answer has begun (undefined), or when none will come and the client is
+ * still waiting for one. A client that goes away ends the request at the machine, and the other way round.
+ */
+export async function carry(
+  exchange: Exchange,
+  connections: MachineConnections,
+): Promise<Unanswered | undefined> {
+  const first = await attempt(exchange, connections)
+  if (first !== 'closed before any byte' || !mayRepeat(exchange)) return unanswered(first)
+  return unanswered(await attempt(exchange, undefined))
+}
+
+const unanswered = (end: Unanswered | undefined | 'closed before any byte'): Unanswered | undefined =>
+  end === 'closed before any byte' ? { silence: 'closed', fault: end } : end
+
+/** The machine may close a kept-alive connection at the very moment in which it is used again. */
+function mayRepeat({ incoming, framing, response }: Exchange): boolean {
+  const idempotent = /^(GET|HEAD|OPTIONS|PUT|DELETE|TRACE)$/.test(incoming.method ?? '')
+  return idempotent && framing.kind === 'none' && !response.destroyed
+}
+
+function attempt(
+  exchange: Exchange,
+  connections: MachineConnections | undefined,
+): Promise<Unanswered | undefined | 'closed before any byte'> {
+  const { incoming, response, machine, patience } = exchange
+  return new Promise((resolve) => {
+    const options = {
+      host: machine.address,
+      port: machine.port,
+      machineId: machine.id,
+      method: incoming.method ?? 'GET',
+      path: exchange.path,
+      headers: exchange.headers,
+      setHost: false,
+      maxHeaderSize: HEADER_BYTES_MAX,
+      agent: connections ?? false,
+    }
+    let outgoing: ClientRequest
+    try {
+      outgoing = request(options)
+    } catch (fault) {
+      // Characters in the target that Node does not send.
+      resolve({ silence: 'garbled', fault })
+      return
+    }
+    const late = setTimeout(() => outgoing.destroy(new TooLate('late')), patience.answerMs)
+    const clientLeft = (): void => {
+      if (!response.writableFinished) outgoing.destroy()
+    }
+    response.once('close', clientLeft)
+    const settle = (end: Unanswered | undefined | 'closed before any byte'): void => {
+      clearTimeout(late)
+      resolve(end)
+    }
+    outgoing.once('socket', (socket) => limitConnecting(outgoing, socket, patience.connectMs))
+    outgoing.once('error', (fault: NodeJS.ErrnoException) => {
+      response.off('close', clientLeft)
+      stopReading(incoming, outgoing)
+      settle(
+        outgoing.reusedSocket && (fault.code === 'ECONNRESET' || fault.code === 'EPIPE')
+          ? 'closed before any byte'
+          : { silence: silenceOf(fault), fault },
+      )
+    })
+    outgoing.once('response', (answer) => {
+      const absence = answer.headers['x-agentctl-reason']
+      if (typeof absence === 'string') {
+        response.off('close', clientLeft)
+        stopReading(incoming, outgoing)
+        outgoing.on('error', () => {})
+        outgoing.destroy()
+        settle({ absence, status: answer.statusCode ?? 0 })
+        return
+      }
+      settle(deliver(exchange, outgoing, answer))
+    })
+    if (exchange.switched) {
+      outgoing.once('upgrade', (answer, socket, head) => {
+        response.off('close', clientLeft)
+        exchange.switched?.(answer, socket, head)
+        settle(undefined)
+      })
+    }
+    sendBody(exchange, outgoing, () => late.refresh())
+  })
+}
+
+function limitConnecting(outgoing: ClientRequest, socket: Socket, connectMs: number): void {
+  if (!socket.connecting) return
+  const timer = setTimeout(() => outgoing.destroy(new TooLate('unreachable')), connectMs)
+  socket.once('connect', () => clearTimeout(timer))
+  socket.once('close', () => clearTimeout(timer))
+}
+
+function silenceOf(fault: NodeJS.ErrnoException): Silence {
+  if (fault instanceof TooLate) return fault.silence
+  if (fault.code?.startsWith('HPE_')) return 'garbled'
+  return fault.code === 'ECONNRESET' || fault.code === 'EPIPE' ? 'closed' : 'unreachable'
+}
+
+function sendBody(exchange: Exchange, outgoing: ClientRequest, progress: () => void): void {
+  const { incoming, response, framing } = exchange
+  if (framing.kind === 'none') {
+    outgoing.end()
+    return
+  }
+  // The pipe does not end the request: trailers come after the body and before the end.
+  const begin = (): void => {
+    incoming.pipe(outgoing, { end: false })
+    incoming.on('data', progress)
+    incoming.once('end', () => {
+      if (framing.kind === 'chunked') outgoing.addTrailers(trailersOf(incoming))
+      outgoing.end()
+    })
+    incoming.on('error', () => outgoing.destroy())
+  }
+  if (!exchange.expectsContinue) {
+    begin()
+    return
+  }
+  let begun = false
+  const proceed = (): void => {
+    if (begun || response.headersSent || response.destroyed || outgoing.destroyed) return
+    begun = true
+    response.writeContinue()
+    begin()
+  }
+  const timer = setTimeout(proceed, CONTINUE_PATIENCE_MS)
+  outgoing.once('continue', proceed)
+  outgoing.once('close', () => clearTimeout(timer))
+  outgoing.flushHeaders()
+}
+
+/** Lets the client finish its sentence, so that it reads the answer instead of a reset connection. */
+function stopReading(incoming: IncomingMessage, outgoing: ClientRequest): void {
+  if (incoming.complete) return
+  incoming.unpipe(outgoing)
+  incoming.removeAllListeners('data')
+  incoming.on('error', () => {})
+  incoming.resume()
+  const timer = setTimeout(() => {
+    if (!incoming.complete) incoming.destroy()
+  }, LINGER_MS)
+  incoming.once('close', () => clearTimeout(timer))
+  incoming.once('end', () => clearTimeout(timer))
+}
+
+function deliver(
+  { incoming, response, expectsContinue }: Exchange,
+  outgoing: ClientRequest,
+  answer: IncomingMessage,
+): Unanswered | undefined {
+  // From here on the client has an answer; that it was cut short is told by cutting it short.
+  outgoing.on('error', () => {})
+  const chunked = incoming.httpVersion !== '1.0' && answer.headers['content-length'] === undefined
+  const headers = headersForClient(answer, { chunked: chunked && hasBody(incoming, answer) })
+  // A client whose expectation was not met may or may not send its body: only a new connection is sure to be clear.
+  if (expectsContinue && !incoming.complete && incoming.readableFlowing === null) {
+    headers.push('Connection', 'close')
+  }
+  try {
+    response.writeHead(answer.statusCode ?? 0, answer.statusMessage, headers)
+  } catch (fault) {
+    outgoing.destroy()
+    return { silence: 'garbled', fault }
+  }
+  // The headers of an event stream must not wait for its first event.
+  response.flushHeaders()
+  answer.once('end', () => {
+    if (chunked) response.addTrailers(trailersOf(answer))
+  })
+  response.once('finish', () => {
+    if (incoming.complete) return
+    stopReading(incoming, outgoing)
+    outgoing.destroy()
+  })
+  pipeline(answer, response, (fault) => {
+    if (fault) outgoing.destroy()
+  })
+  return undefined
+}
+
+function hasBody(incoming: IncomingMessage, answer: IncomingMessage): boolean {
+  return incoming.method !== 'HEAD' && answer.statusCode !== 204 && answer.statusCode !== 304
+}
