@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import type { AgentUser } from './agent-user.ts'
 import { pause } from './back-off.ts'
 import { type LogPipes, type LogReader, openForWriting, readLogs, removeLogPipes } from './log-pipes.ts'
@@ -85,6 +86,7 @@ export class AgentProcess {
       child.on('exit', (code, signal) => resolve({ code, signal }))
     })
     const identity = child.pid === undefined ? undefined : identityOf(child.pid)
+    if (child.pid !== undefined) preferToKill(child.pid)
     return new AgentProcess(identity, what.pipes, reader, tail, ended, startedAt)
   }
 
@@ -129,6 +131,15 @@ export class AgentProcess {
     await this.ended
     this.#reader.close()
     removeLogPipes(this.pipes)
+  }
+}
+
+/** When memory runs out the kernel shall end the agent, which is started again, and nothing else of the machine. */
+function preferToKill(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, '500')
+  } catch {
+    // It has ended already, or this kernel leaves the choice to nobody.
   }
 }
 

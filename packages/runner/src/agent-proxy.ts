@@ -112,7 +112,7 @@ export class AgentProxy {
     }
     const target = this.#target
     if (!target) {
-      this.#absent(response)
+      this.#absent(response, this.#absence)
       return
     }
     target.open++
@@ -144,7 +144,8 @@ export class AgentProxy {
       if (answered) return
       answered = true
       if (response.destroyed) return
-      if (error.code === 'ECONNREFUSED') this.#absent(response)
+      // Its process has just ended, or does not take connections any more.
+      if (error.code === 'ECONNREFUSED') this.#absent(response, 'crashed')
       else refuse(response, 502, 'agent_failed', 'The agent closed the connection without an answer.')
     })
     request.pipe(outgoing)
@@ -211,8 +212,8 @@ export class AgentProxy {
     outgoing.end()
   }
 
-  #absent(response: http.ServerResponse): void {
-    refuse(response, 503, 'agent_not_running', absenceSentence(this.#absence), this.#absence)
+  #absent(response: http.ServerResponse, absence: Absence): void {
+    refuse(response, 503, 'agent_not_running', absenceSentence(absence), absence)
   }
 }
 

@@ -135,7 +135,7 @@ export class LogShipper {
   }
 
   async #deliver(lines: LogLine[]): Promise<void> {
-    const backOff = new BackOff(250, 10_000)
+    const backOff = new BackOff(250, 5000)
     while (!this.#stopped) {
       try {
         await this.#server.post('/v1/runner/logs', { lines })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Where everything is on the machine. `base` is the disk; `run` is tmpfs, so that what is secret is never on the disk. */
@@ -47,6 +47,8 @@ export function makeDirectories(layout: MachineLayout): void {
   // The agent's user has no business in the cache, nor in what the runner remembers.
   for (const closed of [layout.run, layout.blobs, layout.pipes]) {
     mkdirSync(closed, { recursive: true, mode: 0o700 })
+    // Whoever made it before may have been less strict.
+    chmodSync(closed, 0o700)
   }
 }
 

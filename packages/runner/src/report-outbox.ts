@@ -53,7 +53,7 @@ export class ReportOutbox {
   }
 
   async #sendAll(): Promise<void> {
-    const backOff = new BackOff(250, 10_000)
+    const backOff = new BackOff(200, 3000)
     while (!this.#stopped) {
       const [report] = this.#reports
       if (!report) return

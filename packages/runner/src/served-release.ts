@@ -31,6 +31,11 @@ export class ServedRelease {
     this.key = key
   }
 
+  /** Whether it serves now, and is not about to be started again. */
+  get healthy(): boolean {
+    return this.#agent !== undefined && !this.#agent.over
+  }
+
   /** Lets it serve, from now on and again after each crash. */
   serve(launched: Launched): void {
     this.#take(launched)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import type { Desired, DesiredRelease, Timings } from '@agentctl/contract/runner.ts'
+import type { Desired, DesiredRelease, Report, Timings } from '@agentctl/contract/runner.ts'
 import { AgentProcess, endSession } from './agent-process.ts'
 import { BackOff } from './back-off.ts'
 import { launch } from './launch.ts'
@@ -10,6 +10,12 @@ import { elapsed, type Failure, prepareRelease } from './prepare-release.ts'
 import { keepOnlyReleases } from './release-files.ts'
 import { DRAIN_MS, ServedRelease } from './served-release.ts'
 import { readJsonState, writeState } from './state-file.ts'
+
+/** The last wish that failed, kept so that no later runner tries it again. */
+interface FailedRelease {
+  key: string
+  report: Report
+}
 
 /** How long open requests may take to end when the machine goes down. */
 const GOING_DOWN_MS = 2000
@@ -34,10 +40,23 @@ export class Supervisor {
   }
 
   desire(desired: Desired): void {
+    const again = this.#desired !== undefined && this.#desired.revision !== desired.revision
     this.#desired = desired
     const { release } = desired
+    if (again && release) this.#repeatOutcome(keyOf(release))
     if (this.#underWay && this.#underWay.key !== (release && keyOf(release))) this.#underWay.abort.abort()
     this.#wake()
+  }
+
+  /** A wish for what is already decided causes no work, and still whoever wishes waits for a word. */
+  #repeatOutcome(key: string): void {
+    const { reports } = this.#machine
+    if (this.#served?.key === key) {
+      if (this.#served.healthy) reports.add({ releaseId: this.#served.release.id, state: 'healthy' })
+      return
+    }
+    const failed = this.#failed()
+    if (failed?.key === key) reports.add(failed.report)
   }
 
   /** Takes over the agent that an earlier runner left running, and ends whatever else it left. */
@@ -114,7 +133,7 @@ export class Supervisor {
       return true
     }
     const key = keyOf(release)
-    if (this.#served?.key === key || readJsonState<string>(this.#machine.layout.failed) === key) return false
+    if (this.#served?.key === key || this.#failed()?.key === key) return false
     const abort = new AbortController()
     this.#underWay = { key, abort }
     try {
@@ -157,11 +176,16 @@ export class Supervisor {
 
   #fail(release: DesiredRelease, key: string, failure: Failure, timings: Timings): void {
     const { layout, reports, logs, proxy, log } = this.#machine
-    writeState(layout.failed, JSON.stringify(key))
-    reports.add({ releaseId: release.id, state: 'failed', ...failure, timings })
+    const report: Report = { releaseId: release.id, state: 'failed', ...failure, timings }
+    writeState(layout.failed, JSON.stringify({ key, report } satisfies FailedRelease))
+    reports.add(report)
     logs.push('platform', release.id, failure.message ?? 'The release failed.')
     log(`release ${release.id} failed: ${failure.reason}`)
     if (!this.#served) proxy.pointAway(undefined, 'no_release')
+  }
+
+  #failed(): FailedRelease | undefined {
+    return readJsonState<FailedRelease>(this.#machine.layout.failed)
   }
 
   #retire(served: ServedRelease): void {

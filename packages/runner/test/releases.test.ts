@@ -364,3 +364,23 @@ test('another secret for the same release starts it anew, without a gap', async 
   await machine.reported('rel_1', 'healthy', 2)
   expect((await environmentSeen()).env.KEY).toBe('two')
 })
+
+test('a wish for the release that serves already is answered, without another start', async () => {
+  const { server } = machine
+  await deployFirst()
+  const pid = machine.agentPid()
+  server.desire(server.desired.release)
+  await machine.reported('rel_good', 'healthy', 2)
+  expect(machine.agentPid()).toBe(pid)
+})
+
+test('a wish for a release that failed is answered with its failure, without another try', async () => {
+  const { server } = machine
+  server.desire(server.release('rel_bad', {}, { start: 'exit 4' }))
+  await machine.reported('rel_bad', 'failed')
+  server.desire(server.desired.release)
+  await machine.reported('rel_bad', 'failed', 2)
+  const [first, second] = server.reports.filter((report) => report.state === 'failed')
+  expect(second).toEqual(first)
+  expect(server.reportsOf('rel_bad').filter((state) => state === 'starting')).toHaveLength(1)
+})

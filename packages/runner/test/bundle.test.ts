@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { expect, test } from 'vitest'
+import { bundleRunner } from './test-machine.ts'
+
+test('the same sources make the same bytes, so that machines keep the runner that they have', async () => {
+  const [first, second] = [await bundleRunner(), await bundleRunner()]
+  expect(readFileSync(first).equals(readFileSync(second))).toBe(true)
+})
+
+test('the bundle needs nothing but Node', async () => {
+  const text = readFileSync(await bundleRunner(), 'utf8')
+  const needed = [...text.matchAll(/\brequire\("([^"]+)"\)/g)].map(([, name]) => name ?? '')
+  expect(needed.length).toBeGreaterThan(5)
+  for (const name of needed)
+    expect(builtinModules).toContain(name.replace(/^node:/, '').replace(/\/promises$/, ''))
+  expect(text).not.toContain('zod')
+  expect(text).not.toContain(process.cwd())
+})
