@@ -33,8 +33,10 @@ export interface Context {
   env: Surroundings['env']
   cwd: string
   signal: AbortSignal
-  /** False with --no-input: stdin may be read for an answer only where it is not a terminal and this is true. */
+  /** An answer may be read from stdin: it is not a terminal, and --no-input does not forbid to wait for it. */
   readsInput: boolean
+  /** Stdin is not a terminal, so data may come from it. */
+  pipedInput: boolean
   /** True where a person watches. */
   watched: boolean
   cacheDirectory: string
@@ -96,6 +98,7 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
     env,
     cwd,
     signal,
+    pipedInput: around.stdin.isTTY !== true,
     readsInput: globals.input && around.stdin.isTTY !== true,
     watched,
     cacheDirectory: cacheDirectory(env),

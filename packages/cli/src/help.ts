@@ -1,4 +1,5 @@
 import { type Command, type Group, isGroup } from './command.ts'
+import { exitCodeMeanings } from './exit-code-meanings.ts'
 import { globalOptions } from './global-options.ts'
 
 const WIDTH = 80
@@ -103,23 +104,8 @@ export function renderTopHelp(root: Group, chapters: Record<string, string[]>): 
       ['AGENTCTL_CONFIG_DIR', 'where logins are kept'],
       ['NO_COLOR, CI', 'plain text; CI also never asks'],
     ]),
-    section('Exit codes', [
-      ['0', 'done'],
-      ['1', 'failed, or a conflict'],
-      ['2', 'wrong usage or invalid input'],
-      ['3', '--dry-run only: there is something to do'],
-      ['4', 'not logged in, or not allowed'],
-      ['5', 'not enough credits, or a limit was reached'],
-      ['6', 'not found'],
-      ['7', 'trouble with the service or network, or a rate limit: try again'],
-      ['8', 'still in progress when the wait ended'],
-      ['130', 'interrupted'],
-    ]),
-    section('Examples', [
-      ['$ agentctl login', ''],
-      ['$ agentctl deploy', ''],
-      ['$ agentctl agents logs hello -f', ''],
-    ]),
+    section('Exit codes', Object.entries(exitCodeMeanings)),
+    'Examples:\n  $ agentctl login\n  $ agentctl deploy\n  $ agentctl agents logs hello -f\n',
     'Help for a command: agentctl deploy --help\n',
   ]).replace(/ +$/gm, '')
 }

@@ -1,7 +1,41 @@
 import type { Group } from './command.ts'
+import { list as listSessions } from './commands/account/sessions/list.ts'
+import { revoke as revokeSession } from './commands/account/sessions/revoke.ts'
+import { show as showAccount } from './commands/account/show.ts'
+import { update as updateAccount } from './commands/account/update.ts'
+import { remove as deleteAgent } from './commands/agents/delete.ts'
+import { list as listAgents } from './commands/agents/list.ts'
+import { logs } from './commands/agents/logs.ts'
+import { open } from './commands/agents/open.ts'
+import { releases } from './commands/agents/releases.ts'
+import { restart } from './commands/agents/restart.ts'
+import { rollback } from './commands/agents/rollback.ts'
+import { show as showAgent } from './commands/agents/show.ts'
+import { commandsOf } from './commands/commands.ts'
+import { completionOf } from './commands/completion.ts'
 import { deploy } from './commands/deploy.ts'
+import { doctor } from './commands/doctor.ts'
+import { init } from './commands/init.ts'
+import { create as createKey } from './commands/keys/create.ts'
+import { list as listKeys } from './commands/keys/list.ts'
+import { revoke as revokeKey } from './commands/keys/revoke.ts'
+import { rotate as rotateKey } from './commands/keys/rotate.ts'
 import { login } from './commands/login.ts'
 import { logout } from './commands/logout.ts'
+import { add as addMember } from './commands/members/add.ts'
+import { join } from './commands/members/join.ts'
+import { list as listMembers } from './commands/members/list.ts'
+import { remove as removeMember } from './commands/members/remove.ts'
+import { setRole } from './commands/members/set-role.ts'
+import { create as createNamespace } from './commands/namespaces/create.ts'
+import { remove as deleteNamespace } from './commands/namespaces/delete.ts'
+import { list as listNamespaces } from './commands/namespaces/list.ts'
+import { rename } from './commands/namespaces/rename.ts'
+import { use } from './commands/namespaces/use.ts'
+import { importSecrets } from './commands/secrets/import.ts'
+import { list as listSecrets } from './commands/secrets/list.ts'
+import { set as setSecret } from './commands/secrets/set.ts'
+import { unset } from './commands/secrets/unset.ts'
 import { whoami } from './commands/whoami.ts'
 import { renderTopHelp } from './help.ts'
 
@@ -12,12 +46,59 @@ export const program: Group = {
     login,
     logout,
     whoami,
+    init,
     deploy,
+    agents: {
+      summary: 'See, follow, restart, roll back and delete agents',
+      commands: {
+        list: listAgents,
+        show: showAgent,
+        logs,
+        open,
+        restart,
+        releases,
+        rollback,
+        delete: deleteAgent,
+      },
+    },
+    secrets: {
+      summary: 'Give agents secrets, kept encrypted and never shown again',
+      commands: { set: setSecret, list: listSecrets, unset, import: importSecrets },
+    },
+    namespaces: {
+      summary: 'Group agents, and share them',
+      commands: { create: createNamespace, list: listNamespaces, use, rename, delete: deleteNamespace },
+    },
+    members: {
+      summary: 'Invite others to a namespace and give them roles',
+      commands: { add: addMember, join, list: listMembers, 'set-role': setRole, remove: removeMember },
+    },
+    keys: {
+      summary: 'Make API keys for CI and for agents',
+      commands: { create: createKey, list: listKeys, rotate: rotateKey, revoke: revokeKey },
+    },
+    account: {
+      summary: 'See your account, link a phone or wallet, end sessions',
+      commands: {
+        show: showAccount,
+        update: updateAccount,
+        sessions: {
+          summary: 'See and end the sessions of your account',
+          commands: { list: listSessions, revoke: revokeSession },
+        },
+      },
+    },
+    doctor,
+    completion: completionOf(() => program),
+    commands: commandsOf(() => program),
   },
 }
 
 const chapters = {
-  Start: ['login', 'logout', 'whoami', 'deploy'],
+  Start: ['login', 'init', 'deploy'],
+  Operate: ['agents', 'secrets'],
+  Account: ['whoami', 'logout', 'account', 'namespaces', 'members', 'keys'],
+  Tool: ['doctor', 'completion', 'commands'],
 }
 
 export const topHelp = (): string => renderTopHelp(program, chapters)

@@ -26,16 +26,31 @@ export function createPrompt({ interactive, signal }: Terminal) {
     const answers: Record<string, unknown> = await prompt([{ ...question, name: 'answer', message } as never])
     return answers.answer
   }
+  async function confirm(question: Question & { initial?: boolean }): Promise<boolean> {
+    return (await ask({ type: 'confirm', default: question.initial ?? false }, question)) === true
+  }
+
   return {
     interactive,
+    confirm,
+    /** Goes on only with --yes or a yes. */
+    async insist({
+      message,
+      yes,
+      instead,
+    }: {
+      message: string
+      yes: boolean
+      instead: string
+    }): Promise<void> {
+      if (yes || (await confirm({ message, flag: '--yes' }))) return
+      throw new Failure('interrupted', instead)
+    },
     async text(question: Question): Promise<string> {
       return String(await ask({ type: 'input' }, question)).trim()
     },
     async hidden(question: Question): Promise<string> {
       return String(await ask({ type: 'password', mask: '' }, question))
-    },
-    async confirm(question: Question & { initial?: boolean }): Promise<boolean> {
-      return (await ask({ type: 'confirm', default: question.initial ?? false }, question)) === true
     },
     async choose<T extends string>(
       question: Question & { choices: { name: string; value: T }[] },

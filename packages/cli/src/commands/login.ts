@@ -60,7 +60,7 @@ export const login = defineCommand({
       : await ctx.api('POST /v1/logins/phone/verify', {
           token: null,
           body: {
-            ...(await provePhone(ctx, flags, (phone) =>
+            ...(await provePhone(ctx, flags, 'agentctl login', (phone) =>
               ctx.api('POST /v1/logins/phone', { token: null, body: { phone } }),
             )),
             device,
@@ -123,7 +123,7 @@ async function finish(ctx: Context, { token, expiresAt, account, created }: Logg
 }
 
 async function loginWithKey(ctx: Context) {
-  if (!ctx.readsInput) {
+  if (!ctx.pipedInput) {
     throw new Failure('missing_answer', '--with-token reads an API key from stdin', {
       fix: 'Run: agentctl login --with-token < FILE',
     })

@@ -25,6 +25,8 @@ function pendingChallenge(ctx: Context, phone: string | undefined): string | und
 export async function provePhone(
   ctx: Context,
   flags: { phone: string | undefined; code: string | undefined },
+  /** The command to go on with when nobody can be asked now. */
+  again: string,
   send: (phone: string) => Promise<Challenge>,
 ): Promise<{ challengeId: string; code: string }> {
   const earlier = flags.code === undefined ? undefined : pendingChallenge(ctx, flags.phone)
@@ -40,17 +42,17 @@ export async function provePhone(
     }
   })
   ctx.out.note(`A code is on its way to ${'•'.repeat(4)}${phone.trim().slice(-2)}.`)
-  const code = flags.code ?? (await askCode(ctx))
+  const code = flags.code ?? (await askCode(ctx, again))
   return { challengeId, code: code.trim() }
 }
 
-async function askCode(ctx: Context): Promise<string> {
+async function askCode(ctx: Context, again: string): Promise<string> {
   const flag = '--code CODE'
   if (ctx.prompt.interactive) return ctx.prompt.text({ message: 'Code:', flag })
   const line = ctx.readsInput ? await readLine(ctx.signal) : undefined
   if (line !== undefined) return line
   throw new Failure('missing_answer', 'The code was sent, and nobody is here to type it', {
-    fix: 'Within five minutes, run: agentctl login --code CODE',
-    next: ['agentctl login --code CODE'],
+    fix: `Before it expires, run: ${again} --code CODE`,
+    next: [`${again} --code CODE`],
   })
 }
