@@ -12,9 +12,6 @@ import { identifyProcess, isRunning } from './process-identity.ts'
 import { temporaryDataDir } from './temporary-data-dir.ts'
 import { canEnter, findUser } from './unprivileged-user.ts'
 
-const isRoot = process.getuid?.() === 0
-const nobody = findUser(['nobody'])
-
 async function start(dataDir: string, log: (line: string) => void = () => undefined): Promise<Postgres> {
   const database = await startPostgres({ dataDir, log })
   onTestFinished(() => database.stop())
@@ -183,7 +180,8 @@ test('a copy of the program finds its libraries without any link in node_modules
   expect(String(said)).toMatch(/^postgres \(PostgreSQL\) 18\./)
 })
 
-test.runIf(isRoot)('as root, a data directory that PostgreSQL cannot enter is no hindrance', async () => {
+test('as root, a data directory that PostgreSQL cannot enter is no hindrance', async ({ skip }) => {
+  skip(process.getuid?.() !== 0, 'only root runs PostgreSQL as somebody else')
   const closed = temporaryDataDir()
   // Closed to everybody but root, like a checkout under /root.
   const dataDir = join(closed, 'checkout', '.agentctl')
@@ -202,8 +200,10 @@ test.runIf(isRoot)('as root, a data directory that PostgreSQL cannot enter is no
   expect(await query(second.url, 'select text from notes')).toEqual([])
 })
 
-test.runIf(isRoot && nobody && canEnter(nobody, import.meta.dirname))('runs as a normal user', async () => {
-  if (!nobody) return
+test('runs as a normal user', async ({ skip }) => {
+  const nobody = findUser(['nobody'])
+  const isPossible = process.getuid?.() === 0 && nobody && canEnter(nobody, import.meta.dirname)
+  if (!isPossible) return skip('only root can become another user, who must be able to enter the checkout')
   const dataDir = temporaryDataDir()
   chownSync(dataDir, nobody.uid, nobody.gid)
   const { part } = await startKillable<Postgres>('postgres', dataDir, { user: nobody })

@@ -28,6 +28,24 @@ interface Spec {
   components: { schemas: Record<string, { properties?: Record<string, object> }> }
 }
 
+/** Keeps what a check says about every exchange of a stand-in; without the documents it keeps nothing. */
+export function collectViolations(found: SpecCheck | { missing: string }): {
+  missing: string | undefined
+  violations: string[]
+  onExchange: (exchange: Exchange) => void
+} {
+  const violations: string[] = []
+  if (!(found instanceof SpecCheck)) {
+    process.stderr.write(`not checked against the specification: ${found.missing}\n`)
+    return { missing: found.missing, violations, onExchange: () => undefined }
+  }
+  return {
+    missing: undefined,
+    violations,
+    onExchange: (exchange) => violations.push(...found.check(exchange)),
+  }
+}
+
 type JsonObject = Record<string, unknown>
 
 /**
@@ -162,7 +180,8 @@ export class SpecCheck {
   private strict(spec: Spec, isAnswer: boolean): JsonObject {
     const copy = structuredClone(spec)
     for (const [name, values] of Object.entries(this.overlay.values)) {
-      const [schema = '', property = ''] = name.split('.')
+      const dot = name.lastIndexOf('.')
+      const [schema, property] = [name.slice(0, dot), name.slice(dot + 1)]
       const found = copy.components.schemas[schema]?.properties?.[property]
       if (!found) throw new Error(`The overlay names ${name}, which the document does not have.`)
       Object.assign(found, { enum: values })
@@ -173,6 +192,8 @@ export class SpecCheck {
       for (const child of Object.values(node)) visit(child)
       const schema = node as JsonObject
       if (schema.nullable === true && typeof schema.type === 'string') schema.type = [schema.type, 'null']
+      // The validator knows this keyword too, but only beside a type.
+      if (schema.nullable === true) delete schema.nullable
       if (
         schema.type !== 'object' ||
         typeof schema.properties !== 'object' ||
