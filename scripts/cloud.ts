@@ -41,6 +41,8 @@ export interface CloudOptions {
   log: (line: string) => void
   /** False: the caller starts the server by itself. */
   server?: boolean
+  /** `none` runs machines as plain processes even where a sandbox could be had. */
+  sandbox?: 'auto' | 'none'
 }
 
 /** A trouble of this machine that the user can mend: `fix` says how. */
@@ -62,6 +64,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     dataDir,
     log,
     ...(options.databaseUrl ? { databaseUrl: options.databaseUrl } : {}),
+    ...(options.sandbox ? { sandbox: options.sandbox } : {}),
   })
   const apiUrl = `http://127.0.0.1:${port}`
   const file: LocalFile = {

@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto'
+import { request } from 'node:http'
+import { BLOB_HEADER_BYTES, BLOB_STREAM_MEDIA_TYPE } from '@agentctl/contract/blob-stream.ts'
+import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import type { Journey, Subject } from './journey.ts'
+import { Refused } from './patient-client.ts'
+import type { World } from './world.ts'
+
+const LIVE_MS = 30_000
+const ANSWER_MS = 10_000
+const SECRET = 'kept-by-the-agent'
+
+interface Release {
+  id: string
+  number: number
+  status: string
+  step: string | null
+  failure: unknown
+}
+
+/** A first deploy with a secret, a second one with another file, a deletion: each made to survive. */
+export const agentJourney: Journey = {
+  name: 'agent',
+  operations: [
+    {
+      name: 'deploy',
+      async run(world, subject) {
+        const agent = await createAgent(world, subject)
+        subject.agentId = agent.id
+        subject.url = agent.url
+        await world.api.call('PATCH', `/v1/agents/${agent.id}/secrets`, {
+          body: { secrets: { WORD: SECRET } },
+        })
+        await deploy(world, subject, 'first')
+      },
+      check: (world, subject) => checkReleases(world, subject, 1),
+    },
+    {
+      name: 'redeploy',
+      optional: true,
+      run: (world, subject) => deploy(world, subject, 'second'),
+      check: (world, subject) => checkReleases(world, subject, 2),
+    },
+    { name: 'delete', run: deleteAgent, check: checkDeleted },
+  ],
+  abandon: deleteAgent,
+}
+
+async function createAgent(world: World, subject: Subject): Promise<{ id: string; url: string }> {
+  try {
+    return await world.api.call('POST', '/v1/agents', { body: { name: subject.name } })
+  } catch (error) {
+    // The attempt before may have made it and been killed before it could say so.
+    if (error instanceof Refused && error.status === 409)
+      return world.api.call('GET', `/v1/agents/${subject.name}`)
+    throw error
+  }
+}
+
+async function deploy(world: World, subject: Subject, word: string): Promise<void> {
+  const files = new Map([
+    ['index.js', AGENT],
+    ['word.txt', `${subject.name} ${word}`],
+  ])
+  const body = {
+    name: subject.name,
+    config: {
+      size: 'nano',
+      install: null,
+      start: 'node index.js',
+      port: null,
+      health: { path: '/health', timeoutSeconds: 30 },
+      env: {},
+      domains: [],
+    },
+    files: [...files].map(([path, text]) => ({
+      path,
+      sha256: sha256(text),
+      size: Buffer.byteLength(text),
+      executable: false,
+    })),
+  }
+  const plan = await world.api.call<{ upload: { missing: string[] } }>('POST', '/v1/deploys/plan', { body })
+  const missing = [...files.values()].filter((text) => plan.upload.missing.includes(sha256(text)))
+  if (missing.length > 0) {
+    await world.api.call('POST', '/v1/blobs', {
+      raw: { mediaType: BLOB_STREAM_MEDIA_TYPE, bytes: blobStream(missing) },
+    })
+  }
+  const begun = await world.api.call<{ release: Release }>('POST', '/v1/deploys', { body, idempotent: true })
+  await waitUntilLive(world, begun.release)
+  await expectAnswer(world, subject, `${subject.name} ${word} ${SECRET}`)
+}
+
+async function waitUntilLive(world: World, begun: Release): Promise<void> {
+  const deadline = Date.now() + LIVE_MS
+  let release = begun
+  while (release.status !== 'live') {
+    if (release.status !== 'pending' && release.status !== 'starting') {
+      throw new Error(`Release ${release.number} is ${release.status}: ${JSON.stringify(release.failure)}`)
+    }
+    if (Date.now() > deadline) {
+      throw new Error(`Release ${release.number} is not live in time, but ${release.status}: ${release.step}`)
+    }
+    const since = new URLSearchParams({ waitSeconds: '2', status: release.status, step: release.step ?? '' })
+    release = await world.api.call<Release>('GET', `/v1/releases/${release.id}?${since}`)
+  }
+}
+
+/** Asks the router for the agent's address until the right release answers. */
+async function expectAnswer(world: World, subject: Subject, expected: string): Promise<void> {
+  let last = ''
+  const host = new URL(subject.url).host
+  const isRight = await waitUntil(
+    async () => {
+      last = await ask(world.routerPort, host).catch((error: unknown) => String(error))
+      return last === expected
+    },
+    { withinMs: ANSWER_MS, everyMs: 20 },
+  )
+  if (!isRight)
+    throw new Error(`The address of the agent answers “${last.slice(0, 200)}”, not “${expected}”.`)
+}
+
+/** By hand, for names under .localhost are not resolved everywhere. */
+function ask(port: number, host: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = request(
+      { host: '127.0.0.1', port, path: '/', headers: { host }, timeout: 2000 },
+      (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (part: string) => {
+          text += part
+        })
+        response.on('end', () => resolve(text))
+        response.on('error', reject)
+      },
+    )
+    asked.on('timeout', () => asked.destroy(new Error('no answer in time')))
+    asked.on('error', reject)
+    asked.end()
+  })
+}
+
+async function deleteAgent(world: World, subject: Subject): Promise<void> {
+  try {
+    await world.api.call('DELETE', `/v1/agents/${subject.agentId || subject.name}`)
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 404) throw error
+  }
+}
+
+async function checkReleases({ sql }: World, { agentId }: Subject, count: number): Promise<string[]> {
+  const releases = await sql<{ number: number; status: string }[]>`
+    select number, status from releases where agent_id = ${agentId} order by number`
+  const expected = Array.from(
+    { length: count },
+    (_, index) => `${index + 1} ${index + 1 === count ? 'live' : 'retired'}`,
+  )
+  const found = releases.map(({ number, status }) => `${number} ${status}`)
+  const secrets = await sql<{ name: string; version: number }[]>`
+    select name, version from secrets where agent_id = ${agentId}`
+  return [
+    ...(found.join() === expected.join() ? [] : [`releases are ${found.join()}, not ${expected.join()}`]),
+    ...(secrets.length === 1 ? [] : [`there are ${secrets.length} secrets instead of 1`]),
+  ]
+}
+
+async function checkDeleted(world: World, { agentId }: Subject): Promise<string[]> {
+  const { sql } = world
+  const [left] = await sql<{ agents: number; machines: number; secrets: number }[]>`
+    select
+      (select count(*)::int from agents where id = ${agentId} and status <> 'deleted') as agents,
+      (select count(*)::int from machines where agent_id = ${agentId} and state <> 'deleted') as machines,
+      (select count(*)::int from secrets where agent_id = ${agentId}) as secrets`
+  const instances = (await world.listInstances()).filter((one) => one.tags.includes(`agent:${agentId}`))
+  return [
+    ...Object.entries(left ?? {}).flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what} left`])),
+    ...(instances.length === 0 ? [] : [`${instances.length} instances left at the provider`]),
+  ]
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+function blobStream(texts: string[]): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(
+    Buffer.concat(
+      texts.flatMap((text) => {
+        const bytes = Buffer.from(text)
+        const header = Buffer.alloc(BLOB_HEADER_BYTES)
+        header.write(sha256(text), 'hex')
+        header.writeBigUInt64BE(BigInt(bytes.length), 32)
+        return [header, bytes]
+      }),
+    ),
+  )
+}
+
+const AGENT = `const { readFileSync } = require('node:fs')
+const word = readFileSync('word.txt', 'utf8')
+require('node:http')
+  .createServer((_request, response) => response.end(word + ' ' + process.env.WORD))
+  .listen(process.env.PORT)
+`

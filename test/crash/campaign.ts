@@ -1,0 +1,236 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Point, pointText } from './control.ts'
+import type { Fault } from './fault.ts'
+import { brokenInvariants } from './invariants.ts'
+import type { Journey, Operation, Subject } from './journey.ts'
+import { choosePoints } from './point-choice.ts'
+import type { World } from './world.ts'
+
+/** How long everything may take to be in order again after an operation. */
+const SETTLE_MS = 15_000
+/** A point that depends on timing is tried again in later runs before it counts as not reached. */
+const ATTEMPTS = 3
+const RECORDINGS = 2
+
+interface Target {
+  point: Point
+  attempts: number
+}
+
+export interface Violation {
+  operation: string
+  fault: string
+  point: string
+  sentence: string
+}
+
+export interface ShardReport {
+  world: string
+  runs: number
+  hit: number
+  restarts: number
+  seconds: number
+}
+
+export interface CampaignReport {
+  fault: string
+  found: Record<string, number>
+  collapsed: number
+  hit: number
+  /** Points that no run reached again, such as those of a rare order of events. */
+  unreached: string[]
+  violations: Violation[]
+  shards: ShardReport[]
+  seconds: number
+}
+
+export interface CampaignOptions {
+  journey: Journey
+  fault: Fault
+  worlds: World[]
+  /** Chooses among the points found, for a fault that is too slow to be tried at all of them. */
+  choose?: (points: Point[]) => Point[]
+  log: (line: string) => void
+}
+
+/** Finds the points of a journey by running it, then runs it once for each point with the fault there. */
+export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
+  const { journey, fault, worlds, log } = options
+  const since = performance.now()
+  const report: CampaignReport = {
+    fault: fault.name,
+    found: {},
+    collapsed: 0,
+    hit: 0,
+    unreached: [],
+    violations: [],
+    shards: [],
+    seconds: 0,
+  }
+  const queues = new Map<Operation, Target[]>(journey.operations.map((operation) => [operation, []]))
+  const recordings = new Map<Operation, Point[][]>(journey.operations.map((operation) => [operation, []]))
+  const [first] = worlds
+  if (!first) throw new Error('A campaign needs a world.')
+  for (let serial = 1; serial <= RECORDINGS; serial++) {
+    await runOnce(first, journey, `record-${serial}`, async (operation, subject) => {
+      const id = `record-${operation.name}-${serial}`
+      const trouble = await runArmed(first, operation, subject, { id })
+      if (trouble.length > 0) {
+        throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
+      }
+      recordings.get(operation)?.push(first.control.noted(id))
+      return true
+    })
+  }
+  for (const [operation, noted] of recordings) {
+    const { points, collapsed } = choosePoints(noted)
+    const fitting = points.filter(fault.appliesTo)
+    const chosen = options.choose ? options.choose(fitting) : fitting
+    for (const point of fitting) {
+      const key = `${operation.name} ${point.role}`
+      report.found[key] = (report.found[key] ?? 0) + 1
+    }
+    report.collapsed += collapsed
+    queues.set(
+      operation,
+      chosen.map((point) => ({ point, attempts: 0 })),
+    )
+  }
+  report.shards = await Promise.all(worlds.map((world) => runShard(world, options, queues, report)))
+  report.seconds = (performance.now() - since) / 1000
+  log(reportText(report))
+  return report
+}
+
+async function runShard(
+  world: World,
+  { journey, fault, log }: CampaignOptions,
+  queues: Map<Operation, Target[]>,
+  report: CampaignReport,
+): Promise<ShardReport> {
+  const since = performance.now()
+  const { server, worker } = world.processes
+  const restartsBefore = server.restarts + worker.restarts
+  let runs = 0
+  let hit = 0
+  while ([...queues.values()].some((queue) => queue.length > 0)) {
+    runs += 1
+    await runOnce(
+      world,
+      journey,
+      `${fault.name.replace(/\W+/g, '')}-${runs}`,
+      async (operation, subject, serial) => {
+        const target = queues.get(operation)?.shift()
+        if (!target && operation.optional) return true
+        const sentences = await runArmed(world, operation, subject, {
+          id: `${operation.name}-${serial}`,
+          ...(target ? { target: target.point, fault } : {}),
+        })
+        const point = target ? pointText(target.point) : 'no point'
+        if (target) {
+          if (world.control.hit() || !fault.signal) {
+            hit += 1
+            report.hit += 1
+          } else {
+            target.attempts += 1
+            if (target.attempts < ATTEMPTS) queues.get(operation)?.push(target)
+            else report.unreached.push(`${operation.name} │ ${point}`)
+          }
+        }
+        for (const sentence of sentences) {
+          report.violations.push({ operation: operation.name, fault: fault.name, point, sentence })
+          log(`  violation in ${operation.name} at ${point}\n    ${sentence}`)
+        }
+        return sentences.length === 0
+      },
+    )
+  }
+  return {
+    world: world.name,
+    runs,
+    hit,
+    restarts: server.restarts + worker.restarts - restartsBefore,
+    seconds: (performance.now() - since) / 1000,
+  }
+}
+
+/** One pass through the journey on a subject of its own; ends early, and cleans up, where `each` says false. */
+async function runOnce(
+  world: World,
+  journey: Journey,
+  serial: string,
+  each: (operation: Operation, subject: Subject, serial: string) => Promise<boolean>,
+): Promise<void> {
+  const subject: Subject = { name: `crash-${serial}`, agentId: '', url: '' }
+  for (const operation of journey.operations) {
+    if (await each(operation, subject, serial)) continue
+    await journey.abandon(world, subject).catch(() => {})
+    await settle(world)
+    return
+  }
+}
+
+/** Runs an operation with a target and says what is broken when it has ended and everything had time to settle. */
+async function runArmed(
+  world: World,
+  operation: Operation,
+  subject: Subject,
+  { id, target, fault }: { id: string; target?: Point; fault?: Fault },
+): Promise<string[]> {
+  const { control } = world
+  control.forget(id)
+  const undo = target && (await fault?.prepare?.(world, target))
+  control.arm({ id, signal: fault?.signal ?? 'SIGKILL', ...(target && fault?.signal ? { target } : {}) })
+  const released = target && fault?.whileHeld ? releaseHeld(world, fault, id) : undefined
+  try {
+    await operation.run(world, subject)
+    const broken = await settle(world)
+    return [...broken, ...(await operation.check(world, subject))]
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)]
+  } finally {
+    control.disarm()
+    await released
+    await undo?.()
+  }
+}
+
+/** Waits for the process that stops itself, does what the fault says, and lets it go on. */
+async function releaseHeld(world: World, fault: Fault, id: string): Promise<void> {
+  while (world.control.armed()?.id === id) {
+    const hit = world.control.hit()
+    if (hit) {
+      try {
+        await fault.whileHeld?.(world, hit)
+      } finally {
+        process.kill(hit.pid, 'SIGCONT')
+      }
+      return
+    }
+    await pause(5)
+  }
+}
+
+/** Waits until nothing is broken, and says what is when that does not come. */
+async function settle(world: World): Promise<string[]> {
+  const deadline = Date.now() + SETTLE_MS
+  for (;;) {
+    const broken = await brokenInvariants(world)
+    if (broken.length === 0 || Date.now() > deadline) return broken
+    await pause(20)
+  }
+}
+
+export function reportText(report: CampaignReport): string {
+  const found = Object.values(report.found).reduce((sum, count) => sum + count, 0)
+  return [
+    `${report.fault}: ${found} points found, ${report.hit} hit, ${report.unreached.length} not reached again, ` +
+      `${report.collapsed} further occurrences not hit, ${report.violations.length} violations, ${report.seconds.toFixed(0)} s`,
+    ...Object.entries(report.found).map(([key, count]) => `  ${key}: ${count} points`),
+    ...report.shards.map(
+      (shard) =>
+        `  shard ${shard.world}: ${shard.runs} runs, ${shard.hit} points hit, ${shard.restarts} server restarts, ${shard.seconds.toFixed(0)} s`,
+    ),
+    ...report.unreached.map((point) => `  not reached again: ${point}`),
+  ].join('\n')
+}

@@ -1,0 +1,24 @@
+import type { Point } from './control.ts'
+
+/**
+ * Loops (polls, heartbeats, health checks) reach the same call again and again. The first occurrences of a call are
+ * hit, in each program and operation; later ones meet the same code in the same state and are only counted.
+ */
+export const OCCURRENCES = 2
+
+export interface Choice {
+  points: Point[]
+  /** How many further occurrences were noted that are not hit. */
+  collapsed: number
+}
+
+export function choosePoints(noted: Point[][]): Choice {
+  const chosen = new Map<string, Point>()
+  const others = new Set<string>()
+  for (const point of noted.flat()) {
+    const key = JSON.stringify([point.role, point.name, point.nth])
+    if (point.nth <= OCCURRENCES) chosen.set(key, point)
+    else others.add(key)
+  }
+  return { points: [...chosen.values()], collapsed: others.size }
+}

@@ -1,0 +1,173 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { freePort } from '@agentctl/localcloud/free-port.ts'
+import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import { openPool, type Pool } from '@agentctl/server/platform/db.ts'
+import { privateKeyToAccount } from 'viem/accounts'
+import type { Cloud } from '../../scripts/cloud.ts'
+import { Control } from './control.ts'
+import { PatientClient } from './patient-client.ts'
+import { RestartedProcess } from './restarted-process.ts'
+
+const root = dirname(dirname(import.meta.dirname))
+const START_MS = 60_000
+const CALL_MS = 30_000
+const LEASE_SECONDS = 1
+
+/** An instance at the provider, as far as the invariants look at it. */
+export interface ProviderInstance {
+  id: string
+  label: string
+  tags: string[]
+}
+
+/**
+ * One cloud of its own for one shard: a database, an environment at the provider, a process for API and router and one
+ * for the worker, and the machines' runners. What is shared with other shards are PostgreSQL and the stand-ins.
+ */
+export interface World {
+  name: string
+  control: Control
+  api: PatientClient
+  routerPort: number
+  /** As the owner of the tables, who sees everything. */
+  sql: Pool
+  processes: { server: RestartedProcess; worker: RestartedProcess }
+  /** Settings of its servers, for another one beside them. */
+  environment: Record<string, string>
+  blobFolder: string
+  vultrUrl: string
+  /** What this world's environment has at the provider. */
+  listInstances(): Promise<ProviderInstance[]>
+  /** Starts one more worker, whose points nobody hits. */
+  startSecondWorker(): RestartedProcess
+  stop(): Promise<void>
+}
+
+export async function openWorld(
+  cloud: Cloud,
+  folder: string,
+  name: string,
+  /** Modules loaded before the worker, such as one that makes it naive. */
+  workerImports: string[] = [],
+): Promise<World> {
+  const home = join(folder, name)
+  mkdirSync(home, { recursive: true })
+  const control = new Control(join(home, 'control'))
+  const admin = openPool(cloud.local.databaseUrl, { connectionsMax: 1 })
+  const database = name.replaceAll('-', '_')
+  await admin.unsafe(`create database ${database}`)
+  const databaseUrl = new URL(cloud.local.databaseUrl)
+  databaseUrl.pathname = `/${database}`
+  const port = await freePort()
+  const routerPort = await freePort()
+  const environment: Record<string, string> = {
+    ...cloud.serverEnvironment,
+    PORT: String(port),
+    ROUTER_PORT: String(routerPort),
+    API_URL: `http://127.0.0.1:${port}`,
+    DATABASE_URL: databaseUrl.href,
+    DATA_DIR: home,
+    VULTR_ENVIRONMENT: name,
+    LEASE_SECONDS: String(LEASE_SECONDS),
+    MACHINE_NODE_FILE: wrapNode(home, control),
+    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
+  }
+  const start = (role: 'server' | 'worker', chosen: string, imports: string[]): RestartedProcess =>
+    new RestartedProcess(
+      [
+        '--disable-warning=ExperimentalWarning',
+        ...imports.flatMap((file) => ['--import', file]),
+        join(root, 'packages/server/src/main.ts'),
+        '--roles',
+        chosen,
+      ],
+      { ...environment, CRASH_POINTS: control.folder, CRASH_ROLE: role },
+      join(home, `${role}.log`),
+    )
+  const points = join(import.meta.dirname, 'points.ts')
+  const processes = {
+    server: start('server', 'api,router', [points]),
+    worker: start('worker', 'worker', [points, ...workerImports]),
+  }
+  const api = new PatientClient(`http://127.0.0.1:${port}`, CALL_MS)
+  const sql = openPool(databaseUrl.href, { connectionsMax: 2 })
+  const others: RestartedProcess[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all([processes.server, processes.worker, ...others].map((one) => one.stop()))
+    await sql.end({ timeout: 5 })
+    await admin.end({ timeout: 5 })
+  }
+  try {
+    const isUp = await waitUntil(() => answers(`http://127.0.0.1:${port}/v1/health`), { withinMs: START_MS })
+    if (!isUp) throw new Error(`The server of ${name} does not start; its log is ${home}/server.log.`)
+    await logIn(api)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return {
+    name,
+    control,
+    api,
+    routerPort,
+    sql,
+    processes,
+    environment,
+    blobFolder: join(home, 'blobs'),
+    vultrUrl: cloud.local.vultr.url,
+    async listInstances() {
+      const response = await fetch(`${cloud.local.vultr.url}/v2/instances?per_page=500`, {
+        headers: { authorization: `Bearer ${environment.VULTR_API_KEY}` },
+      })
+      const { instances } = (await response.json()) as { instances: ProviderInstance[] }
+      return instances.filter((one) => one.tags.includes(`env:${name}`))
+    },
+    startSecondWorker() {
+      const other = start('worker', 'worker', [])
+      others.push(other)
+      return other
+    },
+    stop,
+  }
+}
+
+/**
+ * The Node of the machines: a script of a few bytes that starts the Node of this run with the points before the runner.
+ * Machines in this test are plain processes, so they see the files of this checkout.
+ */
+function wrapNode(home: string, control: Control): string {
+  const file = join(home, 'node')
+  const points = join(import.meta.dirname, 'points.ts')
+  writeFileSync(
+    file,
+    `#!/bin/sh
+CRASH_POINTS='${control.folder}' CRASH_ROLE=runner \\
+  exec '${process.execPath}' --disable-warning=ExperimentalWarning --import '${points}' "$@"
+`,
+    { mode: 0o755 },
+  )
+  return file
+}
+
+async function logIn(api: PatientClient): Promise<void> {
+  const wallet = privateKeyToAccount(DEVELOPMENT_KEY)
+  const { message } = await api.call<{ message: string }>('POST', '/v1/logins/wallet', {
+    body: { address: wallet.address },
+  })
+  const signature = await wallet.signMessage({ message })
+  const { token } = await api.call<{ token: string }>('POST', '/v1/logins/wallet/verify', {
+    body: { message, signature, acceptTerms: true },
+  })
+  api.token = token
+}
+
+/** The first of the well-known accounts of development chains. */
+const DEVELOPMENT_KEY = '0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80'
+
+async function answers(url: string): Promise<boolean> {
+  return fetch(url).then(
+    (response) => response.ok,
+    () => false,
+  )
+}
