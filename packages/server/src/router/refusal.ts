@@ -63,7 +63,7 @@ export function notRunning(absence: Absence, name: string): Refusal {
       return {
         ...refusal,
         title: 'This agent is stopped',
-        detail: 'Its owner stopped it. Its files are kept.',
+        detail: 'Its owner can start it again; its files are kept.',
         fix: `If the agent is yours: agentctl agents start ${name}`,
       }
     case 'suspended':
