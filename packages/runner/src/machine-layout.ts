@@ -14,6 +14,7 @@ export interface MachineLayout {
   home: string
   bootstrap: string
   credential: string
+  runner: string
   running: string
   failed: string
   reports: string
@@ -32,6 +33,7 @@ export const machineLayout = (base: string, run: string): MachineLayout => ({
   home: join(base, 'home'),
   bootstrap: join(run, 'bootstrap'),
   credential: join(run, 'credential.json'),
+  runner: join(run, 'runner.json'),
   running: join(run, 'agent.json'),
   failed: join(run, 'failed.json'),
   reports: join(run, 'reports.json'),

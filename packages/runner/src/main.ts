@@ -9,6 +9,7 @@ import { obtainCredential } from './credential.ts'
 import { LogShipper } from './log-shipper.ts'
 import type { Machine } from './machine.ts'
 import { machineLayout, makeDirectories, ownSha256 } from './machine-layout.ts'
+import { becomeOnlyRunner } from './only-runner.ts'
 import { ownLog as log, reasonOf } from './own-log.ts'
 import { pollForDesired } from './poll.ts'
 import { ReportOutbox } from './report-outbox.ts'
@@ -40,6 +41,7 @@ async function main(): Promise<void> {
   process.umask(0o022)
   const layout = machineLayout(values.base, values.run)
   makeDirectories(layout)
+  await becomeOnlyRunner(layout.runner, log)
   const runnerSha256 = ownSha256(process.argv[1] ?? '')
   let machineToken: string | undefined
   const server = serverClient(values.api, () => machineToken)

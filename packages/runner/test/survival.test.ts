@@ -189,11 +189,19 @@ test('the runner replaces itself by another that the server names, and the agent
 test('a runner with a wrong hash, or one that cannot start, is not taken', async () => {
   await deploy()
   const before = realpathSync(join(machine.base, 'runner', 'current'))
-  machine.server.desireRunner(Buffer.from('this is no program'))
-  await until('the refusal in its log', () => machine.output.includes('the runner could not be updated'))
+  const { server } = machine
+  const tampered = Buffer.from(`${readFileSync(bundle, 'utf8')}\n// Tampered with.\n`)
+  server.desireRunner(Buffer.from('what was promised'))
+  server.assets.set(server.desired.runner.sha256, tampered)
+  await until('the refusal in its log', () =>
+    machine.output.includes('the downloaded runner has another hash'),
+  )
+  await killRunner()
+  server.desireRunner(Buffer.from('this is no program'))
+  await until('the other refusal', () => machine.output.includes('Command failed'))
   expect(realpathSync(join(machine.base, 'runner', 'current'))).toBe(before)
   expect(await answers()).toBe(true)
-  expect(machine.starts).toBe(1)
+  expect(machine.starts).toBe(2)
 })
 
 test('reports wait for a server that is away, and come in their order', async () => {
@@ -272,4 +280,17 @@ test('SIGTERM lets the agent finish and leaves nothing running', async () => {
   await until('the end of the runner', () => machine.runner?.exitCode === 0)
   expect(existsSync(`/proc/${pid}`)).toBe(false)
   expect(server.lines.some((line) => line.text === 'good bye')).toBe(true)
+})
+
+test('a second runner takes the place of the first, and the agent notices nothing', async () => {
+  await deploy()
+  const pid = machine.agentPid()
+  const first = machine.runner
+  const polls = machine.server.polls.length
+  machine.startRunner()
+  await until('the end of the first', () => first?.signalCode === 'SIGKILL')
+  await until('a poll of the second', () => machine.server.polls.length > polls)
+  await until('answers', answers)
+  expect(machine.agentPid()).toBe(pid)
+  expect(machine.starts).toBe(2)
 })
