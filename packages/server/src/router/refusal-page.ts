@@ -14,7 +14,7 @@ main{width:100%;max-width:34rem}
 .status{margin:0;color:var(--mark);font-weight:600;font-variant-numeric:tabular-nums}
 h1{margin:.25rem 0 .75rem;font-size:1.625rem;line-height:1.2;letter-spacing:-.01em;text-wrap:balance}
 p{margin:0 0 1rem}
-code{font:.9em ui-monospace,monospace;padding:.1em .35em;border:1px solid var(--line);border-radius:.3em;overflow-wrap:anywhere}
+code{display:inline-block;max-width:100%;font:.9em ui-monospace,monospace;padding:.1em .35em;border:1px solid var(--line);border-radius:.3em;overflow-wrap:anywhere}
 footer{margin-top:2rem;padding-top:.75rem;border-top:1px solid var(--line);color:var(--soft);font-size:.8125rem;overflow-wrap:anywhere}
 `.trim()
 
