@@ -240,6 +240,7 @@ export const identityEndpoints = defineEndpoints({
     status: 201,
     body: z.strictObject({ overlapSeconds: z.int().min(0).max(2_592_000).optional() }),
     response: NewKey,
+    problems: ['reauthentication_required'],
   },
   'DELETE /v1/keys/:key': {
     id: 'revokeKey',

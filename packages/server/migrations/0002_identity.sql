@@ -84,8 +84,12 @@ comment on column wallets.linked_at is 'class=account.time; purpose=authenticate
 
 create table phone_challenges (
   id text primary key check (id ~ '^chl_'),
-  phone_hmac bytea not null,
+  -- One live challenge for a phone: asking again takes the row over.
+  phone_hmac bytea not null unique,
   pepper_version int not null,
+  -- The same phone under older peppers, newest first: the phone itself is gone when the code comes back.
+  older_hmacs bytea[] not null,
+  country text not null,
   -- The verification at the SMS provider; null where none was sent, so that the answer is the same all the same.
   provider_id text,
   -- Set when a logged-in account links the phone; then only that account may use the challenge.
@@ -95,12 +99,13 @@ create table phone_challenges (
   expires_at timestamptz not null,
   consumed_at timestamptz
 );
-create index phone_challenges_phone on phone_challenges (phone_hmac, created_at);
 create index phone_challenges_expiry on phone_challenges (expires_at);
 comment on table phone_challenges is 'Codes under way to a phone.';
 comment on column phone_challenges.id is 'class=login.challenge; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column phone_challenges.phone_hmac is 'class=pii.phone; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column phone_challenges.pepper_version is 'class=secret.key-id; purpose=authenticate; retention=1d; export=no; erase=delete';
+comment on column phone_challenges.older_hmacs is 'class=pii.phone; purpose=authenticate; retention=1d; export=no; erase=delete';
+comment on column phone_challenges.country is 'class=login.challenge; purpose=abuse; retention=1d; export=no; erase=delete';
 comment on column phone_challenges.provider_id is 'class=login.challenge; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column phone_challenges.account_id is 'class=account.id; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column phone_challenges.attempts is 'class=login.challenge; purpose=abuse; retention=1d; export=no; erase=delete';
@@ -131,6 +136,7 @@ create table signups (
   token_hash bytea primary key,
   phone_hmac bytea,
   pepper_version int,
+  older_hmacs bytea[],
   wallet_address text,
   created_at timestamptz not null,
   expires_at timestamptz not null,
@@ -141,6 +147,7 @@ comment on table signups is 'Proven logins that wait for the agreement to the te
 comment on column signups.token_hash is 'class=secret.hash; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column signups.phone_hmac is 'class=pii.phone; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column signups.pepper_version is 'class=secret.key-id; purpose=authenticate; retention=1d; export=no; erase=delete';
+comment on column signups.older_hmacs is 'class=pii.phone; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column signups.wallet_address is 'class=pii.wallet; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column signups.created_at is 'class=login.challenge; purpose=authenticate; retention=1d; export=no; erase=delete';
 comment on column signups.expires_at is 'class=login.challenge; purpose=authenticate; retention=1d; export=no; erase=delete';
@@ -179,6 +186,8 @@ create table api_keys (
   created_at timestamptz not null,
   expires_at timestamptz,
   last_used_at timestamptz,
+  -- When a successor took over; a key has one successor.
+  rotated_at timestamptz,
   revoked_at timestamptz
 );
 create index api_keys_account on api_keys (account_id);
@@ -193,23 +202,40 @@ comment on column api_keys.scopes is 'class=api-key; purpose=authenticate; reten
 comment on column api_keys.created_at is 'class=api-key; purpose=authenticate; retention=account; export=yes; erase=delete';
 comment on column api_keys.expires_at is 'class=api-key; purpose=authenticate; retention=account; export=yes; erase=delete';
 comment on column api_keys.last_used_at is 'class=api-key; purpose=authenticate,abuse; retention=account; export=yes; erase=delete';
+comment on column api_keys.rotated_at is 'class=api-key; purpose=authenticate; retention=account; export=yes; erase=delete';
 comment on column api_keys.revoked_at is 'class=api-key; purpose=authenticate; retention=account; export=yes; erase=delete';
 
 -- Counters of login attempts. The key is a keyed hash of what is counted (a phone, an address, a prefix), never the
 -- thing itself. Exact, in the database, because these limits are what stands between a stranger and a code.
 create table login_limits (
-  key text not null,
-  window_start timestamptz not null,
-  count int not null,
-  expires_at timestamptz not null,
-  primary key (key, window_start)
+  key text primary key,
+  -- Moments of the turns that were taken and still count. The window slides, so that no edge lets twice as much pass.
+  times timestamptz[] not null,
+  -- How the latest request for a turn was answered.
+  last_allowed boolean not null,
+  expires_at timestamptz not null
 );
 create index login_limits_expiry on login_limits (expires_at);
-comment on table login_limits is 'How often something was tried in a window.';
+comment on table login_limits is 'When something was tried, as long as that counts.';
 comment on column login_limits.key is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
-comment on column login_limits.window_start is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
-comment on column login_limits.count is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
+comment on column login_limits.times is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
+comment on column login_limits.last_allowed is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
 comment on column login_limits.expires_at is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
+
+-- Codes paid for, and how many came back, by country and five minutes: the daily budget, and the breaker that stops
+-- sending where next to nobody types the code in.
+create table sms_counts (
+  country text not null,
+  at timestamptz not null,
+  sent int not null,
+  converted int not null default 0,
+  primary key (at, country)
+);
+comment on table sms_counts is 'Codes sent and used, about nobody in particular.';
+comment on column sms_counts.country is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
+comment on column sms_counts.at is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
+comment on column sms_counts.sent is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
+comment on column sms_counts.converted is 'class=login.limit; purpose=abuse; retention=2d; export=no; erase=expire';
 
 create table idempotency_keys (
   account_id text not null references accounts on delete cascade,
@@ -241,12 +267,13 @@ alter table signups enable row level security;
 alter table sessions enable row level security;
 alter table api_keys enable row level security;
 alter table login_limits enable row level security;
+alter table sms_counts enable row level security;
 alter table idempotency_keys enable row level security;
 
 grant select, insert, update, delete on accounts, namespaces, members, invitations, phones, wallets, phone_challenges,
-  wallet_challenges, signups, sessions, api_keys, login_limits, idempotency_keys to agentctl_app;
+  wallet_challenges, signups, sessions, api_keys, login_limits, sms_counts, idempotency_keys to agentctl_app;
 grant select, delete on invitations, phone_challenges, wallet_challenges, signups, sessions, login_limits,
-  idempotency_keys to agentctl_jobs;
+  sms_counts, idempotency_keys to agentctl_jobs;
 grant select on namespaces to agentctl_jobs;
 
 create policy own on accounts to agentctl_app using (id = current_account());
@@ -260,7 +287,8 @@ create policy own on members to agentctl_app
     or exists (select 1 from namespaces n where n.id = namespace_id and n.owner_account_id = current_account())
     or (account_id = current_account() and exists (
       select 1 from invitations i
-      where i.namespace_id = members.namespace_id and i.role = members.role and encode(i.code_hash, 'hex') = presented()
+      where i.namespace_id = members.namespace_id and i.role = members.role and i.accepted_at is null
+        and encode(i.code_hash, 'hex') = presented()
     ))
   );
 create policy own on invitations to agentctl_app
@@ -280,6 +308,7 @@ create policy own on api_keys to agentctl_app
   using (account_id = current_account() or encode(key_hash, 'hex') = presented());
 -- Keys of these rows are keyed hashes and say nothing about anybody; they are counted before anybody is known.
 create policy counted on login_limits to agentctl_app using (true);
+create policy counted on sms_counts to agentctl_app using (true);
 create policy own on idempotency_keys to agentctl_app using (account_id = current_account());
 
 create policy expire on invitations to agentctl_jobs using (true);
@@ -288,5 +317,6 @@ create policy expire on wallet_challenges to agentctl_jobs using (true);
 create policy expire on signups to agentctl_jobs using (true);
 create policy expire on sessions to agentctl_jobs using (true);
 create policy expire on login_limits to agentctl_jobs using (true);
+create policy expire on sms_counts to agentctl_jobs using (true);
 create policy expire on idempotency_keys to agentctl_jobs using (true);
 create policy names on namespaces for select to agentctl_jobs using (true);

@@ -22,6 +22,8 @@ export interface Config {
   /** Header in which a trusted proxy in front tells the client's address; undefined: the connection's own. */
   clientAddressHeader: string | undefined
   phoneCountries: readonly string[]
+  /** How many codes may be paid for in 24 hours. */
+  smsDailyBudget: number
   twilio: { accountSid: string; authToken: Secret; verifyServiceSid: string; baseUrl: string }
   vultr: { apiKey: Secret; baseUrl: string; environment: string }
   chain: { id: number; rpcUrl: string }
@@ -76,6 +78,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     clockFile: optional('CLOCK_FILE'),
     clientAddressHeader: optional('CLIENT_ADDRESS_HEADER'),
     phoneCountries: text('ALLOWED_PHONE_COUNTRIES', 'KR').split(','),
+    smsDailyBudget: number('SMS_DAILY_BUDGET', 500),
     twilio: {
       accountSid: text('TWILIO_ACCOUNT_SID'),
       authToken: secret('TWILIO_AUTH_TOKEN'),

@@ -1,0 +1,194 @@
+import { getAddress, isAddress } from 'viem'
+import type { Deps } from '../deps.ts'
+import { secondsAfter } from '../platform/clock.ts'
+import type { Sql } from '../platform/db.ts'
+import type { Caller } from '../platform/http.ts'
+import { newId } from '../platform/ids.ts'
+import { Problem } from '../platform/problem.ts'
+import type { Secret } from '../platform/secret.ts'
+import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
+import { requireRecentLogin } from './access.ts'
+import { readableName } from './namespace-names.ts'
+import type { Proof } from './proof.ts'
+import { beginSession } from './sessions.ts'
+import {
+  deleteOtherSessions,
+  deletePhone,
+  findAccount,
+  findAccountByProof,
+  insertAccount,
+  insertLoginMethod,
+  insertMember,
+  insertNamespace,
+  insertSignup,
+  listNamespaces,
+  listWallets,
+  lockAccount,
+  lockProof,
+  moveToNewestPepper,
+  takeSignup,
+} from './store.ts'
+
+/** Policy 9: the declaration of being 18 or older is a part of the one sentence that a new account agrees to. */
+export const TERMS_TEXT = 'I agree to the terms and the privacy policy, and I am 18 years old or older.'
+
+const SIGNUP_SECONDS = 15 * 60
+const WALLETS_MAX = 20
+const NAME_ATTEMPTS = 20
+
+export type LogInOutcome =
+  | { status: 'logged_in'; accountId: string; token: Secret; expiresAt: Date; created: boolean }
+  | { status: 'terms_required'; signupToken: Secret }
+
+type LoggedIn = Extract<LogInOutcome, { status: 'logged_in' }>
+
+/** What follows a proof: a session of its account, an account where the terms are agreed to, or the question for that. */
+export async function logIn(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  proof: Proof,
+  { acceptTerms = false, device }: { acceptTerms?: boolean | undefined; device?: string | undefined },
+): Promise<LogInOutcome> {
+  const { db, clock } = deps
+  const accountId = await db.as({ account: null }, (tx) => findAccountByProof(tx, proof))
+  if (accountId !== undefined) return logInTo(deps, accountId, proof, device)
+  if (acceptTerms) return signUp(deps, proof, device)
+  const signupToken = newToken('u')
+  const hash = tokenHash(signupToken.reveal())
+  const now = clock.now()
+  await db.as({ account: null, presented: hash.toString('hex') }, (tx) =>
+    insertSignup(tx, { tokenHash: hash, proof, now, expiresAt: secondsAfter(now, SIGNUP_SECONDS) }),
+  )
+  return { status: 'terms_required', signupToken }
+}
+
+/** The second half of a login that had to ask for the terms. The token holds once and for a quarter of an hour. */
+export async function acceptTerms(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  signupToken: string,
+  device: string | undefined,
+): Promise<LoggedIn> {
+  if (tokenKind(signupToken) !== 'u') throw new Problem('login_failed')
+  const hash = tokenHash(signupToken)
+  const proof = await deps.db.as({ account: null, presented: hash.toString('hex') }, (tx) =>
+    takeSignup(tx, hash, deps.clock.now()),
+  )
+  if (!proof) throw new Problem('login_failed')
+  return signUp(deps, proof, device)
+}
+
+async function logInTo(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  accountId: string,
+  proof: Proof,
+  device: string | undefined,
+): Promise<LoggedIn> {
+  const now = clock.now()
+  const session = await db.as({ account: accountId }, async (tx) => {
+    if (proof.method === 'phone') await moveToNewestPepper(tx, accountId, proof.phone)
+    return beginSession(tx, { accountId, method: proof.method, device, now })
+  })
+  return { status: 'logged_in', accountId, ...session, created: false }
+}
+
+/** Account, login method, first namespace and session, all or nothing. Of two that race, the later one logs in. */
+async function signUp(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  proof: Proof,
+  device: string | undefined,
+): Promise<LoggedIn> {
+  const accountId = newId('acc')
+  const now = deps.clock.now()
+  const outcome = await deps.db.as({ account: accountId }, async (tx) => {
+    await lockProof(tx, proof)
+    const existing = await findAccountByProof(tx, proof)
+    if (existing !== undefined) return { existing }
+    await insertAccount(tx, accountId, now)
+    await insertLoginMethod(tx, accountId, proof, now)
+    await insertFirstNamespace(tx, accountId, now)
+    return { session: await beginSession(tx, { accountId, method: proof.method, device, now }) }
+  })
+  if (outcome.session) return { status: 'logged_in', accountId, ...outcome.session, created: true }
+  return logInTo(deps, outcome.existing, proof, device)
+}
+
+async function insertFirstNamespace(tx: Sql, accountId: string, now: Date): Promise<void> {
+  const id = newId('ns')
+  for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
+    if (await insertNamespace(tx, { id, name: readableName(), ownerAccountId: accountId, createdAt: now })) {
+      await insertMember(tx, { namespaceId: id, accountId, role: 'owner', now })
+      return
+    }
+  }
+  throw new Error('No free name was found for a first namespace.')
+}
+
+/**
+ * Adds a proven phone or wallet to the account. A phone takes the place of the one before, and then every other
+ * session ends: whoever has the old phone is out.
+ */
+export async function linkLoginMethod(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  caller: Caller,
+  proof: Proof,
+): Promise<void> {
+  const { accountId } = caller
+  const now = clock.now()
+  requireRecentLogin(caller, now)
+  await db.as({ account: accountId }, async (tx) => {
+    await lockAccount(tx, accountId)
+    await lockProof(tx, proof)
+    const holder = await findAccountByProof(tx, proof)
+    if (holder === accountId) return
+    if (holder !== undefined) throw new Problem('login_method_taken')
+    if (proof.method === 'wallet' && (await listWallets(tx, accountId)).length >= WALLETS_MAX) {
+      throw new Problem('conflict', `An account has at most ${WALLETS_MAX} wallets.`, {
+        fix: 'Use one of those that are linked: agentctl account show',
+      })
+    }
+    const replaces = proof.method === 'phone' && (await deletePhone(tx, accountId))
+    await insertLoginMethod(tx, accountId, proof, now)
+    if (replaces) await deleteOtherSessions(tx, accountId, caller.credentialId)
+  })
+}
+
+export interface ShownAccount {
+  id: string
+  createdAt: Date
+  termsAcceptedAt: Date
+  phoneLinkedAt: Date | null
+  wallets: { address: string; linkedAt: Date }[]
+}
+
+export async function showAccount({ db }: Pick<Deps, 'db'>, caller: Caller): Promise<ShownAccount> {
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const account = await findAccount(tx, caller.accountId)
+    if (!account) throw new Problem('unauthenticated')
+    const wallets = await listWallets(tx, caller.accountId)
+    return {
+      ...account,
+      wallets: wallets.map(({ address, linkedAt }) => ({ address: checksummed(address), linkedAt })),
+    }
+  })
+}
+
+export async function whoami({ db }: Pick<Deps, 'db'>, caller: Caller) {
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const account = await findAccount(tx, caller.accountId)
+    if (!account) throw new Problem('unauthenticated')
+    const namespaces = await listNamespaces(tx, caller.accountId, caller.namespaceId)
+    const wallets = await listWallets(tx, caller.accountId)
+    return {
+      account: { id: account.id },
+      namespaces: namespaces.map(({ name, role }) => ({ name, role })),
+      loginMethods: [
+        ...(account.phoneLinkedAt ? (['phone'] as const) : []),
+        ...(wallets.length > 0 ? (['wallet'] as const) : []),
+      ],
+      via: caller.via,
+    }
+  })
+}
+
+function checksummed(address: string): string {
+  return isAddress(address, { strict: false }) ? getAddress(address) : address
+}

@@ -1,0 +1,250 @@
+import type { ResponseOf } from '@agentctl/contract/api.ts'
+import type { Deps } from '../deps.ts'
+import type { Api, Caller } from '../platform/http.ts'
+import type { Namespace } from './access.ts'
+import { requireRecentLogin } from './access.ts'
+import {
+  acceptTerms,
+  type LogInOutcome,
+  linkLoginMethod,
+  logIn,
+  showAccount,
+  TERMS_TEXT,
+  whoami,
+} from './accounts.ts'
+import { createKey, listKeys, type NewKey, revokeKey, rotateKey } from './keys.ts'
+import { acceptInvitation, inviteMember, listMembers, removeMember, setRole } from './members.ts'
+import { createNamespace, deleteNamespace, listNamespaces, renameNamespace } from './namespaces.ts'
+import { newPace } from './pace.ts'
+import { startPhoneChallenge, verifyPhone } from './phone-login.ts'
+import { listSessions, revokeSession } from './sessions.ts'
+import type { KeyRow, MemberRow } from './store.ts'
+import { startWalletChallenge, verifyWallet } from './wallet-login.ts'
+
+export type IdentityDeps = Pick<Deps, 'config' | 'db' | 'clock' | 'log' | 'pepper' | 'sms' | 'chain'>
+
+export function identityRoutes(api: Api, deps: IdentityDeps): void {
+  loginRoutes(api, deps)
+  accountRoutes(api, deps)
+  keyRoutes(api, deps)
+  namespaceRoutes(api, deps)
+}
+
+function loginRoutes(api: Api, deps: IdentityDeps): void {
+  const pace = { send: newPace(), check: newPace(), chain: newPace() }
+
+  api.on('POST /v1/logins/phone', async ({ body, clientAddress }) =>
+    shownChallenge(
+      await startPhoneChallenge(deps, { phone: body.phone, clientAddress, accountId: null }, pace.send),
+    ),
+  )
+  api.on('POST /v1/logins/phone/verify', async ({ body, clientAddress }) => {
+    const proof = await verifyPhone(deps, { ...body, clientAddress, accountId: null }, pace.check)
+    return shownOutcome(deps, await logIn(deps, proof, body))
+  })
+  api.on('POST /v1/logins/wallet', async ({ body, clientAddress }) => {
+    const { message, expiresAt } = await startWalletChallenge(deps, {
+      address: body.address,
+      chainId: body.chainId,
+      clientAddress,
+      accountId: null,
+    })
+    return { message, expiresAt: expiresAt.toISOString() }
+  })
+  api.on('POST /v1/logins/wallet/verify', async ({ body, clientAddress }) => {
+    const proof = await verifyWallet(deps, { ...body, clientAddress, accountId: null }, pace.chain)
+    return shownOutcome(deps, await logIn(deps, proof, body))
+  })
+  api.on('POST /v1/logins/accept-terms', async ({ body }) =>
+    shownLogin(await acceptTerms(deps, body.signupToken, body.device)),
+  )
+
+  api.on('POST /v1/account/phone', async ({ caller, body, clientAddress }) => {
+    requireRecentLogin(caller, deps.clock.now())
+    return shownChallenge(
+      await startPhoneChallenge(
+        deps,
+        { phone: body.phone, clientAddress, accountId: caller.accountId },
+        pace.send,
+      ),
+    )
+  })
+  api.on('POST /v1/account/phone/verify', async ({ caller, body, clientAddress }) => {
+    requireRecentLogin(caller, deps.clock.now())
+    const { accountId } = caller
+    const proof = await verifyPhone(deps, { ...body, clientAddress, accountId }, pace.check)
+    await linkLoginMethod(deps, caller, proof)
+    return shownAccount(deps, caller)
+  })
+  api.on('POST /v1/account/wallets', async ({ caller, body, clientAddress }) => {
+    requireRecentLogin(caller, deps.clock.now())
+    const { message, expiresAt } = await startWalletChallenge(deps, {
+      address: body.address,
+      chainId: body.chainId,
+      clientAddress,
+      accountId: caller.accountId,
+    })
+    return { message, expiresAt: expiresAt.toISOString() }
+  })
+  api.on('POST /v1/account/wallets/verify', async ({ caller, body, clientAddress }) => {
+    requireRecentLogin(caller, deps.clock.now())
+    const { accountId } = caller
+    const proof = await verifyWallet(deps, { ...body, clientAddress, accountId }, pace.chain)
+    await linkLoginMethod(deps, caller, proof)
+    return shownAccount(deps, caller)
+  })
+}
+
+function accountRoutes(api: Api, deps: IdentityDeps): void {
+  api.on('GET /v1/whoami', ({ caller }) => whoami(deps, caller))
+  api.on('GET /v1/account', ({ caller }) => shownAccount(deps, caller))
+  api.on('POST /v1/logout', async ({ caller }) => {
+    await revokeSession(deps, caller, caller.credentialId)
+    return undefined
+  })
+  api.on('GET /v1/account/sessions', async ({ caller }) => ({
+    sessions: (await listSessions(deps, caller)).map((session) => ({
+      id: session.id,
+      device: session.device,
+      loginMethod: session.loginMethod,
+      createdAt: session.createdAt.toISOString(),
+      lastUsedAt: session.lastUsedAt.toISOString(),
+      expiresAt: session.expiresAt.toISOString(),
+      current: session.current,
+    })),
+  }))
+  api.on('DELETE /v1/account/sessions/:session', async ({ caller, params }) => {
+    await revokeSession(deps, caller, params.session)
+    return undefined
+  })
+}
+
+function keyRoutes(api: Api, deps: IdentityDeps): void {
+  api.on('GET /v1/keys', async ({ caller }) => ({ keys: (await listKeys(deps, caller)).map(shownKey) }))
+  api.on('POST /v1/keys', async ({ caller, body }) => shownNewKey(await createKey(deps, caller, body)))
+  api.on('POST /v1/keys/:key/rotate', async ({ caller, params, body }) =>
+    shownNewKey(await rotateKey(deps, caller, params.key, body.overlapSeconds)),
+  )
+  api.on('DELETE /v1/keys/:key', async ({ caller, params }) => {
+    await revokeKey(deps, caller, params.key)
+    return undefined
+  })
+}
+
+function namespaceRoutes(api: Api, deps: IdentityDeps): void {
+  api.on('GET /v1/namespaces', async ({ caller }) => ({
+    namespaces: (await listNamespaces(deps, caller)).map(shownNamespace),
+  }))
+  api.on('POST /v1/namespaces', async ({ caller, body }) =>
+    shownNamespace(await createNamespace(deps, caller, body.name)),
+  )
+  api.on('PATCH /v1/namespaces/:namespace', async ({ caller, params, body }) =>
+    shownNamespace(await renameNamespace(deps, caller, params.namespace, body.name)),
+  )
+  api.on('DELETE /v1/namespaces/:namespace', async ({ caller, params }) => {
+    await deleteNamespace(deps, caller, params.namespace)
+    return undefined
+  })
+  api.on('GET /v1/namespaces/:namespace/members', async ({ caller, params }) => {
+    const members = await listMembers(deps, caller, params.namespace)
+    return { members: members.map((member) => shownMember(member, caller)) }
+  })
+  api.on('POST /v1/namespaces/:namespace/invitations', async ({ caller, params, body }) => {
+    const { id, code, role, expiresAt } = await inviteMember(deps, caller, params.namespace, body.role)
+    return { id, code: code.reveal(), role, expiresAt: expiresAt.toISOString() }
+  })
+  api.on('POST /v1/invitations/accept', async ({ caller, body }) =>
+    shownNamespace(await acceptInvitation(deps, caller, body.code)),
+  )
+  api.on('PATCH /v1/namespaces/:namespace/members/:account', async ({ caller, params, body }) => {
+    const target = { namespace: params.namespace, accountId: params.account, role: body.role }
+    return shownMember(await setRole(deps, caller, target), caller)
+  })
+  api.on('DELETE /v1/namespaces/:namespace/members/:account', async ({ caller, params }) => {
+    await removeMember(deps, caller, { namespace: params.namespace, accountId: params.account })
+    return undefined
+  })
+}
+
+function shownChallenge(challenge: {
+  challengeId: string
+  expiresAt: Date
+  resendAt: Date
+}): ResponseOf<'POST /v1/logins/phone'> {
+  return {
+    challengeId: challenge.challengeId,
+    expiresAt: challenge.expiresAt.toISOString(),
+    resendAt: challenge.resendAt.toISOString(),
+  }
+}
+
+function shownOutcome(
+  { config }: IdentityDeps,
+  outcome: LogInOutcome,
+): ResponseOf<'POST /v1/logins/phone/verify'> {
+  if (outcome.status === 'logged_in') return shownLogin(outcome)
+  return {
+    status: 'terms_required',
+    signupToken: outcome.signupToken.reveal(),
+    terms: { text: TERMS_TEXT, url: new URL('/policy', config.apiUrl).href },
+  }
+}
+
+function shownLogin(
+  login: Extract<LogInOutcome, { status: 'logged_in' }>,
+): ResponseOf<'POST /v1/logins/accept-terms'> {
+  return {
+    status: 'logged_in',
+    token: login.token.reveal(),
+    expiresAt: login.expiresAt.toISOString(),
+    account: { id: login.accountId },
+    created: login.created,
+  }
+}
+
+async function shownAccount(deps: IdentityDeps, caller: Caller): Promise<ResponseOf<'GET /v1/account'>> {
+  const account = await showAccount(deps, caller)
+  return {
+    id: account.id,
+    createdAt: account.createdAt.toISOString(),
+    termsAcceptedAt: account.termsAcceptedAt.toISOString(),
+    phone: account.phoneLinkedAt ? { linkedAt: account.phoneLinkedAt.toISOString() } : null,
+    wallets: account.wallets.map(({ address, linkedAt }) => ({ address, linkedAt: linkedAt.toISOString() })),
+  }
+}
+
+function shownKey(key: KeyRow): ResponseOf<'GET /v1/keys'>['keys'][number] {
+  return {
+    id: key.id,
+    name: key.name,
+    prefix: key.prefix,
+    scopes: key.scopes,
+    namespace: key.namespace,
+    createdAt: key.createdAt.toISOString(),
+    expiresAt: key.expiresAt?.toISOString() ?? null,
+    lastUsedAt: key.lastUsedAt?.toISOString() ?? null,
+    revokedAt: key.revokedAt?.toISOString() ?? null,
+  }
+}
+
+function shownNewKey({ row, key }: NewKey): ResponseOf<'POST /v1/keys'> {
+  return {
+    id: row.id,
+    name: row.name,
+    key: key.reveal(),
+    scopes: row.scopes,
+    namespace: row.namespace,
+    expiresAt: row.expiresAt?.toISOString() ?? null,
+  }
+}
+
+function shownNamespace({ id, name, role, createdAt }: Namespace): ResponseOf<'POST /v1/namespaces'> {
+  return { id, name, role, createdAt: createdAt.toISOString() }
+}
+
+function shownMember(
+  { accountId, role, createdAt }: MemberRow,
+  caller: Caller,
+): ResponseOf<'PATCH /v1/namespaces/:namespace/members/:account'> {
+  return { accountId, role, since: createdAt.toISOString(), you: accountId === caller.accountId }
+}

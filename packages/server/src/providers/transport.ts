@@ -1,0 +1,105 @@
+import { Agent, request } from 'undici'
+
+export interface OutgoingCall {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  url: string
+  headers?: Readonly<Record<string, string>>
+  body?: string | Uint8Array
+  /** The whole call, its answer's body included, ends by then. */
+  timeoutMs: number
+  signal?: AbortSignal
+}
+
+export interface OutgoingAnswer {
+  status: number
+  /** Names in lower case. */
+  headers: Readonly<Record<string, string>>
+  body: string
+}
+
+/**
+ * The one way out of this server. It never repeats a call: whether a repetition is safe is known only to whoever
+ * asked for the call.
+ */
+export interface Transport {
+  send(call: OutgoingCall): Promise<OutgoingAnswer>
+  close(): Promise<void>
+}
+
+/** The call did not come to an answer. What it was to do may have been done all the same. */
+export class TransportError extends Error {
+  override name = 'TransportError'
+  readonly code: string
+
+  constructor(code: string, cause?: unknown) {
+    super('A provider did not answer.', { cause })
+    this.code = code
+  }
+}
+
+const ANSWER_BYTES_MAX = 8 * 1024 * 1024
+
+/**
+ * Policy 2g: only these hosts are ever called. `processors` are those that the policy names and that may be told
+ * something about a person; `infrastructure` sees public data only, such as a chain's node. Both are base URLs.
+ */
+export function openTransport(allowed: {
+  processors: readonly string[]
+  infrastructure: readonly string[]
+}): Transport {
+  const origins = new Set(
+    [...allowed.processors, ...allowed.infrastructure].map((baseUrl) => new URL(baseUrl).origin),
+  )
+  const dispatcher = new Agent({ connect: { timeout: 5_000 }, maxResponseSize: ANSWER_BYTES_MAX })
+  return {
+    async send({ method, url, headers, body, timeoutMs, signal }) {
+      const { origin } = new URL(url)
+      if (!origins.has(origin)) throw new TransportError('host_not_allowed')
+      const late = AbortSignal.timeout(timeoutMs)
+      try {
+        const answer = await request(url, {
+          method,
+          dispatcher,
+          signal: signal ? AbortSignal.any([signal, late]) : late,
+          ...(headers ? { headers } : {}),
+          ...(body === undefined ? {} : { body }),
+        })
+        return {
+          status: answer.statusCode,
+          headers: Object.fromEntries(
+            Object.entries(answer.headers).map(([name, value]) => [name, [value].flat().join(', ')]),
+          ),
+          body: await answer.body.text(),
+        }
+      } catch (error) {
+        throw new TransportError(late.aborted ? 'timeout' : codeOf(error), error)
+      }
+    },
+    close: () => dispatcher.close(),
+  }
+}
+
+/** The transport in the shape of `fetch`, for clients that want one. */
+export function fetchOver(transport: Transport, timeoutMs: number): typeof fetch {
+  return async (input, init = {}) => {
+    const url = input instanceof Request ? input.url : String(input)
+    const { body } = init
+    if (body !== undefined && body !== null && typeof body !== 'string' && !(body instanceof Uint8Array)) {
+      throw new TypeError('The transport sends text or bytes only.')
+    }
+    const answer = await transport.send({
+      method: (init.method ?? 'GET').toUpperCase() as OutgoingCall['method'],
+      url,
+      headers: Object.fromEntries(new Headers(init.headers)),
+      timeoutMs,
+      ...(body ? { body } : {}),
+      ...(init.signal ? { signal: init.signal } : {}),
+    })
+    const bodiless = answer.status === 204 || answer.status === 304
+    return new Response(bodiless ? null : answer.body, { status: answer.status, headers: answer.headers })
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'failed'
+}
