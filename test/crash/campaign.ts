@@ -1,12 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Point, pointText } from './control.ts'
-import type { Fault } from './fault.ts'
+import type { Fault } from './faults.ts'
 import { brokenInvariants } from './invariants.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
 import { choosePoints } from './point-choice.ts'
 import type { World } from './world.ts'
 
-/** How long everything may take to be in order again after an operation. */
 const SETTLE_MS = 15_000
 /** A point that depends on timing is tried again in later runs before it counts as not reached. */
 const ATTEMPTS = 3
@@ -50,6 +49,8 @@ export interface CampaignOptions {
   worlds: World[]
   /** Chooses among the points found, for a fault that is too slow to be tried at all of them. */
   choose?: (points: Point[]) => Point[]
+  /** How long everything may take to be in order again after an operation. */
+  settleMs?: number
   log: (line: string) => void
 }
 
@@ -74,7 +75,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   for (let serial = 1; serial <= RECORDINGS; serial++) {
     await runOnce(first, journey, `record-${serial}`, async (operation, subject) => {
       const id = `record-${operation.name}-${serial}`
-      const trouble = await runArmed(first, operation, subject, { id })
+      const trouble = await runArmed(first, operation, subject, { id, settleMs: SETTLE_MS })
       if (trouble.length > 0) {
         throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
       }
@@ -104,7 +105,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
 
 async function runShard(
   world: World,
-  { journey, fault, log }: CampaignOptions,
+  { journey, fault, log, settleMs = SETTLE_MS }: CampaignOptions,
   queues: Map<Operation, Target[]>,
   report: CampaignReport,
 ): Promise<ShardReport> {
@@ -124,6 +125,7 @@ async function runShard(
         if (!target && operation.optional) return true
         const sentences = await runArmed(world, operation, subject, {
           id: `${operation.name}-${serial}`,
+          settleMs,
           ...(target ? { target: target.point, fault } : {}),
         })
         const point = target ? pointText(target.point) : 'no point'
@@ -165,7 +167,7 @@ async function runOnce(
   for (const operation of journey.operations) {
     if (await each(operation, subject, serial)) continue
     await journey.abandon(world, subject).catch(() => {})
-    await settle(world)
+    await settle(world, SETTLE_MS)
     return
   }
 }
@@ -175,7 +177,7 @@ async function runArmed(
   world: World,
   operation: Operation,
   subject: Subject,
-  { id, target, fault }: { id: string; target?: Point; fault?: Fault },
+  { id, settleMs, target, fault }: { id: string; settleMs: number; target?: Point; fault?: Fault },
 ): Promise<string[]> {
   const { control } = world
   control.forget(id)
@@ -184,7 +186,7 @@ async function runArmed(
   const released = target && fault?.whileHeld ? releaseHeld(world, fault, id) : undefined
   try {
     await operation.run(world, subject)
-    const broken = await settle(world)
+    const broken = await settle(world, settleMs)
     return [...broken, ...(await operation.check(world, subject))]
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)]
@@ -212,10 +214,10 @@ async function releaseHeld(world: World, fault: Fault, id: string): Promise<void
 }
 
 /** Waits until nothing is broken, and says what is when that does not come. */
-async function settle(world: World): Promise<string[]> {
-  const deadline = Date.now() + SETTLE_MS
+async function settle(world: World, settleMs: number): Promise<string[]> {
+  const deadline = Date.now() + settleMs
   for (;;) {
-    const broken = await brokenInvariants(world)
+    const broken = await brokenInvariants(world).catch((error: unknown) => [`not known: ${error}`])
     if (broken.length === 0 || Date.now() > deadline) return broken
     await pause(20)
   }

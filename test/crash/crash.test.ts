@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cloud, startCloud } from '../../scripts/cloud.ts'
 import { agentJourney } from './agent-journey.ts'
 import { runCampaign } from './campaign.ts'
-import { kill } from './fault.ts'
+import { kill } from './faults.ts'
 import { openWorld, type World } from './world.ts'
 
 const SHARDS = Number(process.env.AGENTCTL_CRASH_SHARDS ?? 2)

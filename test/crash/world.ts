@@ -39,6 +39,8 @@ export interface World {
   vultrUrl: string
   /** What this world's environment has at the provider. */
   listInstances(): Promise<ProviderInstance[]>
+  /** Ends every connection to the database and refuses new ones for so long, as a restart does. */
+  cutDatabase(refusingMs: number): Promise<void>
   /** Starts one more worker, whose points nobody hits. */
   startSecondWorker(): RestartedProcess
   stop(): Promise<void>
@@ -122,6 +124,13 @@ export async function openWorld(
       })
       const { instances } = (await response.json()) as { instances: ProviderInstance[] }
       return instances.filter((one) => one.tags.includes(`env:${name}`))
+    },
+    async cutDatabase(refusingMs) {
+      await admin.unsafe(`alter database ${database} allow_connections false`)
+      await admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${database}`
+      setTimeout(() => {
+        admin.unsafe(`alter database ${database} allow_connections true`).catch(() => {})
+      }, refusingMs)
     },
     startSecondWorker() {
       const other = start('worker', 'worker', [])

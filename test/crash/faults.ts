@@ -1,0 +1,82 @@
+import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import type { Arming, Hit, Point } from './control.ts'
+import { brokenInvariants } from './invariants.ts'
+import type { World } from './world.ts'
+
+/** What goes wrong at a point. New kinds are added here as data; the campaign knows none of them by name. */
+export interface Fault {
+  name: string
+  /** Which points it makes sense at. */
+  appliesTo(point: Point): boolean
+  /** Sent by the process to itself when it reaches the point; absent when the fault is not in the process. */
+  signal?: Arming['signal']
+  /** Prepared before the operation begins, such as a fault of a stand-in; returns what takes it away again. */
+  prepare?(world: World, point: Point): Promise<() => Promise<void>>
+  /** While the process is held by SIGSTOP; it goes on afterwards. */
+  whileHeld?(world: World, hit: Hit): Promise<void>
+}
+
+export const kill: Fault = { name: 'kill -9', appliesTo: () => true, signal: 'SIGKILL' }
+
+/** Longer than the lease of the worlds, and time for another worker to finish. */
+const HELD_MS = 6_000
+const REFUSING_MS = 300
+
+/** A worker that sleeps past its lease wakes up in a world in which another one has gone on with its work. */
+export const sleepPastLease: Fault = {
+  name: 'SIGSTOP past the lease',
+  appliesTo: ({ role }) => role === 'worker',
+  signal: 'SIGSTOP',
+  async whileHeld(world) {
+    const other = world.startSecondWorker()
+    await waitUntil(async () => (await brokenInvariants(world)).length === 0, {
+      withinMs: HELD_MS,
+      everyMs: 50,
+    })
+    // The sleeper still holds the locks of its transaction when it was stopped inside one; then nobody could go on.
+    await other.stop()
+  },
+}
+
+/** The database goes away at this moment, with every transaction that is under way, and refuses for a while. */
+export const databaseRestart: Fault = {
+  name: 'restart of PostgreSQL',
+  appliesTo: ({ role, name }) => role !== 'runner' && / › (before|after)$/.test(name),
+  signal: 'SIGSTOP',
+  whileHeld: (world) => world.cutDatabase(REFUSING_MS),
+}
+
+const providerCall = /^(GET|POST|PUT|PATCH|DELETE) (\/v2\/[^ ]*) › before$/
+
+function providerFault(name: string, kind: string): Fault {
+  return {
+    name,
+    appliesTo: (point) => point.role === 'worker' && providerCall.test(point.name),
+    async prepare(world, point) {
+      const [, method, path = ''] = providerCall.exec(point.name) ?? []
+      const answer = await fetch(`${world.vultrUrl}/_local/faults`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          kind,
+          method,
+          path: path.replaceAll(':', '*'),
+          skip: point.nth - 1,
+          times: 1,
+        }),
+      })
+      if (!answer.ok) throw new Error(`The stand-in does not take the fault: ${await answer.text()}`)
+      return async () => {
+        await fetch(`${world.vultrUrl}/_local/faults`, { method: 'DELETE' })
+      }
+    },
+  }
+}
+
+/** These live in the stand-in, which all worlds share: one world at a time. */
+export const providerErrorAfterEffect = providerFault(
+  'error of the provider after the effect',
+  'error-after-effect',
+)
+export const providerDropAfterEffect = providerFault('connection lost after the effect', 'drop-after-effect')
+export const providerTimeoutAfterEffect = providerFault('timeout after the effect', 'hang-after-effect')
