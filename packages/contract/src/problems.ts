@@ -169,6 +169,20 @@ const table = {
     fix: 'See: agentctl agents show NAME',
   },
 
+  // Money
+  insufficient_credits: {
+    status: 402,
+    exit: 5,
+    title: 'There are not enough credits for this',
+    fix: 'Top up: agentctl billing deposit 25',
+  },
+  deposits_unavailable: {
+    status: 503,
+    exit: 7,
+    title: 'This service takes no payments on that chain',
+    fix: 'See where to pay: agentctl billing deposit --address',
+  },
+
   // Only ever said by the CLI
   usage: { status: 400, exit: 2, title: 'Wrong usage', fix: 'See: agentctl --help' },
   missing_answer: {

@@ -77,7 +77,8 @@ export function openPepper(path: string): Pepper {
   }
 }
 
-function readKeyFile(path: string, firstId: string): KeyFile {
+/** A file of 32-byte keys, newest last; made with one random key where there is none. */
+export function readKeyFile(path: string, firstId: string): KeyFile {
   if (!existsSync(path)) makeKeyFile(path, firstId)
   const file = JSON.parse(readFileSync(path, 'utf8')) as KeyFile
   for (const { id, key } of file.keys) {

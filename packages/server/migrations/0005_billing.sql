@@ -1,0 +1,355 @@
+-- Credits: prepaid, exact, whole micro-USD (bigint; neither NUMERIC nor a float ever). Double entry: each transaction
+-- has entries that sum to zero. A positive amount is credit of that ledger account: a deposit of 25 dollars is
+-- +25,000,000 for the customer and -25,000,000 for the treasury, which so always shows what we owe for what we have.
+--
+-- Only the functions below write here. No role may insert, update or delete: `agentctl_jobs` may execute them,
+-- `agentctl_app` may look at what is its caller's.
+
+-- Customers' ledger accounts, and nobody else's: a row of the revenue account would be locked by every posting, which
+-- measured two to five times slower. What a system account has is the sum of its entries.
+create table ledger_balances (
+  -- Random, and the only name in the chain of entries: without its row in billing_accounts it belongs to nobody.
+  ledger_account_id text primary key check (ledger_account_id ~ '^lac_'),
+  balance_micros bigint not null default 0,
+  held_micros bigint not null default 0 check (held_micros >= 0),
+  -- Zero, but for a customer whose payment was taken back after the credits were spent: then it is the debt, which
+  -- later deposits bring back to zero.
+  floor_micros bigint not null default 0 check (floor_micros <= 0),
+  entry_count int not null default 0,
+  head_hash bytea not null default decode(repeat('00', 32), 'hex') check (length(head_hash) = 32),
+  -- When a meter run found less than was due; a credit that leaves something to spend takes it back.
+  depleted_at timestamptz,
+  created_at timestamptz not null,
+  -- What nobody may spend below, whatever the code above forgets.
+  constraint ledger_floor check (balance_micros - held_micros >= floor_micros)
+) with (fillfactor = 70);
+create index ledger_balances_depleted on ledger_balances (depleted_at) where depleted_at is not null;
+comment on table ledger_balances is 'What each customer has, as of the last entry.';
+
+create table billing_accounts (
+  account_id text primary key references accounts on delete cascade,
+  ledger_account_id text not null unique references ledger_balances deferrable initially deferred
+);
+comment on table billing_accounts is 'Whose ledger account is whose. Erasure deletes the row; the books stay.';
+
+create table ledger_transactions (
+  -- Its name is its idempotency key: the same key again is the same transaction, or a conflict.
+  key text primary key check (key ~ '^[!-~]{1,200}$'),
+  kind text not null check (kind in ('deposit', 'charge', 'refund', 'reversal', 'unclaimed')),
+  -- What it is about, such as a deposit's id.
+  reference text not null check (reference ~ '^[!-~]{0,200}$'),
+  -- The one customer, system account and amount it moves; null for a meter run, which has many customers.
+  ledger_account_id text,
+  contra text,
+  amount_micros bigint,
+  -- Milliseconds, as everywhere outside the database: what is hashed here is hashed the same elsewhere.
+  at timestamptz not null check (at = date_trunc('milliseconds', at))
+);
+create index ledger_transactions_reference on ledger_transactions (reference);
+comment on table ledger_transactions is 'What happened to credits. Never changed, never deleted.';
+
+create table ledger_entries (
+  ledger_account_id text not null
+    check (ledger_account_id ~ '^lac_' or ledger_account_id in ('sys_treasury', 'sys_revenue', 'sys_unclaimed', 'sys_cards')),
+  -- Counts up without a gap within a customer's account; entries of system accounts have no order.
+  sequence int,
+  -- No foreign key: only the functions below write, and a check of each of a run's entries measured too dear.
+  transaction_key text not null,
+  amount_micros bigint not null check (amount_micros <> 0),
+  balance_micros bigint,
+  -- SHA-256 over the entry before and this one, see ledger_entry_hash.
+  hash bytea,
+  check ((ledger_account_id ~ '^lac_') = (sequence is not null and balance_micros is not null and hash is not null)),
+  unique (ledger_account_id, sequence)
+);
+comment on table ledger_entries is 'Both sides of every transaction, with the balance after it. Never changed, never deleted.';
+
+create table ledger_holds (
+  key text primary key check (key ~ '^[!-~]{1,200}$'),
+  ledger_account_id text not null references ledger_balances,
+  amount_micros bigint not null check (amount_micros > 0),
+  reference text not null check (reference ~ '^[!-~]{0,200}$'),
+  created_at timestamptz not null
+);
+create index ledger_holds_account on ledger_holds (ledger_account_id);
+comment on table ledger_holds is 'Credits set aside: not spent, but nobody else''s to spend. Never changed.';
+
+create table ledger_hold_ends (
+  -- The primary key is the rule: a hold ends once.
+  hold_key text primary key references ledger_holds,
+  -- Zero: voided.
+  captured_micros bigint not null check (captured_micros >= 0),
+  at timestamptz not null
+);
+comment on table ledger_hold_ends is 'How holds ended: captured, in whole or in part, or voided. Never changed.';
+
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+  raise exception '% is never changed: post what corrects it', tg_table_name using errcode = 'LG000';
+end $$;
+create trigger immutable before update or delete or truncate on ledger_transactions
+  for each statement execute function refuse_change();
+create trigger immutable before update or delete or truncate on ledger_entries
+  for each statement execute function refuse_change();
+create trigger immutable before update or delete or truncate on ledger_holds
+  for each statement execute function refuse_change();
+create trigger immutable before update or delete or truncate on ledger_hold_ends
+  for each statement execute function refuse_change();
+
+-- All entries of a transaction come in one statement, so that this can be asked at its end.
+create function refuse_unbalanced() returns trigger language plpgsql as $$
+declare
+  odd text;
+begin
+  select transaction_key into odd from added group by transaction_key having sum(amount_micros) <> 0 limit 1;
+  if found then
+    raise exception 'the entries of % do not sum to zero', odd using errcode = 'LG000';
+  end if;
+  return null;
+end $$;
+create trigger balanced after insert on ledger_entries
+  referencing new table as added for each statement execute function refuse_unbalanced();
+
+-- The chain: each entry's hash covers the one before, so that no digit can be changed, and nothing taken out of the
+-- middle, without every later hash changing too. The text is what anybody can put together from an export.
+create function ledger_entry_hash(
+  previous bytea, ledger_account_id text, sequence int, transaction_key text, kind text, reference text,
+  amount_micros bigint, balance_micros bigint, at text
+) returns bytea language sql immutable parallel safe as $$
+  select sha256(previous || convert_to(
+    ledger_account_id || E'\n' || sequence || E'\n' || transaction_key || E'\n' || kind || E'\n' || reference || E'\n'
+      || amount_micros || E'\n' || balance_micros || E'\n' || at, 'UTF8'))
+$$;
+create function ledger_time(at timestamptz) returns text language sql immutable parallel safe as
+  $$ select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
+
+-- The ledger account of a customer; made at its first use.
+create function ledger_account_of(p_account_id text, p_new_id text, p_at timestamptz) returns text
+language plpgsql security definer set search_path = public as $$
+declare
+  found_id text;
+begin
+  select ledger_account_id into found_id from billing_accounts where account_id = p_account_id;
+  if found then return found_id; end if;
+  -- Of two that come at once, the second waits here for the first and then finds its row.
+  insert into billing_accounts (account_id, ledger_account_id) values (p_account_id, p_new_id)
+    on conflict (account_id) do nothing;
+  if not found then
+    select ledger_account_id into found_id from billing_accounts where account_id = p_account_id;
+    return found_id;
+  end if;
+  insert into ledger_balances (ledger_account_id, created_at) values (p_new_id, p_at);
+  return p_new_id;
+end $$;
+
+-- Appends to a customer's chain and moves what is held. The caller has recorded the transaction and holds the row.
+create function ledger_append(
+  p_account text, p_key text, p_kind text, p_reference text, p_contra text, p_amount bigint, p_released bigint,
+  p_at timestamptz, p_into_debt boolean
+) returns void language plpgsql set search_path = public as $$
+begin
+  with moved as (
+    update ledger_balances b set
+      balance_micros = b.balance_micros + p_amount,
+      held_micros = b.held_micros - p_released,
+      -- A credit pays debt back; only what is told to may make debt. Anything else below the floor is refused.
+      floor_micros = case
+        when p_into_debt then least(b.floor_micros, b.balance_micros - b.held_micros + p_amount + p_released)
+        else greatest(b.floor_micros, least(0, b.balance_micros - b.held_micros + p_amount + p_released)) end,
+      depleted_at = case
+        when b.balance_micros - b.held_micros + p_amount + p_released > 0 then null else b.depleted_at end,
+      entry_count = b.entry_count + 1,
+      head_hash = ledger_entry_hash(b.head_hash, p_account, b.entry_count + 1, p_key, p_kind, p_reference, p_amount,
+        b.balance_micros + p_amount, ledger_time(p_at))
+    where b.ledger_account_id = p_account
+    returning b.entry_count, b.balance_micros, b.head_hash
+  )
+  insert into ledger_entries (ledger_account_id, sequence, transaction_key, amount_micros, balance_micros, hash)
+  select p_account, entry_count, p_key, p_amount, balance_micros, head_hash from moved
+  union all
+  select p_contra, null, p_key, -p_amount, null, null from moved;
+  if not found then
+    raise exception 'there is no ledger account %', p_account using errcode = 'LG002';
+  end if;
+end $$;
+
+-- Moves an amount between a customer (positive: credits it) and a system account. True when this call did it, false
+-- when the key already had; the same key for anything else is a conflict (LG001).
+--
+-- Locks: the key's index entry first, then the customer's row. A repetition in parallel waits at the key, finds the
+-- first one's row and never touches the balance. A transaction that moves credits of several customers takes them in
+-- the order of their ids, and after meter_watermark if it needs that, so that no two wait for each other.
+create function ledger_post(
+  p_key text, p_kind text, p_reference text, p_account text, p_contra text, p_amount bigint, p_at timestamptz,
+  p_into_debt boolean default false
+) returns boolean language plpgsql security definer set search_path = public as $$
+declare
+  same boolean;
+begin
+  insert into ledger_transactions (key, kind, reference, ledger_account_id, contra, amount_micros, at)
+    values (p_key, p_kind, p_reference, p_account, p_contra, p_amount, p_at)
+    on conflict (key) do nothing;
+  if not found then
+    select (kind, reference, ledger_account_id, contra, amount_micros)
+        is not distinct from (p_kind, p_reference, p_account, p_contra, p_amount)
+      into same from ledger_transactions where key = p_key;
+    if not same then
+      raise exception 'the key % was used for another transaction', p_key using errcode = 'LG001';
+    end if;
+    return false;
+  end if;
+  perform ledger_append(p_account, p_key, p_kind, p_reference, p_contra, p_amount, 0, p_at, p_into_debt);
+  return true;
+end $$;
+
+-- Moves an amount between two system accounts; no balance row is touched.
+create function ledger_transfer(
+  p_key text, p_kind text, p_reference text, p_from text, p_to text, p_amount bigint, p_at timestamptz
+) returns boolean language plpgsql security definer set search_path = public as $$
+declare
+  same boolean;
+begin
+  if p_amount <= 0 or p_from ~ '^lac_' or p_to ~ '^lac_' then
+    raise exception 'a transfer moves a positive amount between system accounts' using errcode = 'LG002';
+  end if;
+  insert into ledger_transactions (key, kind, reference, ledger_account_id, contra, amount_micros, at)
+    values (p_key, p_kind, p_reference, p_to, p_from, p_amount, p_at)
+    on conflict (key) do nothing;
+  if not found then
+    select (kind, reference, ledger_account_id, contra, amount_micros)
+        is not distinct from (p_kind, p_reference, p_to, p_from, p_amount)
+      into same from ledger_transactions where key = p_key;
+    if not same then
+      raise exception 'the key % was used for another transaction', p_key using errcode = 'LG001';
+    end if;
+    return false;
+  end if;
+  insert into ledger_entries (ledger_account_id, transaction_key, amount_micros)
+    values (p_to, p_key, p_amount), (p_from, p_key, -p_amount);
+  return true;
+end $$;
+
+-- Sets credits aside. True when this call did it, false when the key already had.
+create function ledger_hold(p_key text, p_account text, p_amount bigint, p_reference text, p_at timestamptz)
+returns boolean language plpgsql security definer set search_path = public as $$
+declare
+  same boolean;
+begin
+  insert into ledger_holds (key, ledger_account_id, amount_micros, reference, created_at)
+    values (p_key, p_account, p_amount, p_reference, p_at)
+    on conflict (key) do nothing;
+  if not found then
+    select (ledger_account_id, amount_micros, reference) is not distinct from (p_account, p_amount, p_reference)
+      into same from ledger_holds where key = p_key;
+    if not same then
+      raise exception 'the key % was used for another hold', p_key using errcode = 'LG001';
+    end if;
+    return false;
+  end if;
+  update ledger_balances set held_micros = held_micros + p_amount where ledger_account_id = p_account;
+  return true;
+end $$;
+
+-- Ends a hold: what is captured is charged, the rest is free again; capturing nothing voids it. The charge's key comes
+-- from the hold's, so that a hold is captured once however often this is called.
+create function ledger_end_hold(p_key text, p_captured bigint, p_at timestamptz)
+returns boolean language plpgsql security definer set search_path = public as $$
+declare
+  hold ledger_holds;
+  before bigint;
+begin
+  select * into hold from ledger_holds where key = p_key;
+  if not found then
+    raise exception 'there is no hold %', p_key using errcode = 'LG002';
+  end if;
+  if p_captured > hold.amount_micros then
+    raise exception 'hold % has less than that', p_key using errcode = 'LG002';
+  end if;
+  insert into ledger_hold_ends (hold_key, captured_micros, at) values (p_key, p_captured, p_at)
+    on conflict (hold_key) do nothing;
+  if not found then
+    select captured_micros into before from ledger_hold_ends where hold_key = p_key;
+    if before <> p_captured then
+      raise exception 'hold % has ended in another way', p_key using errcode = 'LG001';
+    end if;
+    return false;
+  end if;
+  if p_captured = 0 then
+    update ledger_balances set
+      held_micros = held_micros - hold.amount_micros,
+      floor_micros = greatest(floor_micros, least(0, balance_micros - held_micros + hold.amount_micros)),
+      depleted_at = case when balance_micros - held_micros + hold.amount_micros > 0 then null else depleted_at end
+    where ledger_account_id = hold.ledger_account_id;
+    return true;
+  end if;
+  insert into ledger_transactions (key, kind, reference, ledger_account_id, contra, amount_micros, at)
+    values ('capture:' || p_key, 'charge', hold.reference, hold.ledger_account_id, 'sys_revenue', -p_captured, p_at);
+  perform ledger_append(hold.ledger_account_id, 'capture:' || p_key, 'charge', hold.reference, 'sys_revenue',
+    -p_captured, hold.amount_micros, p_at, false);
+  return true;
+end $$;
+
+alter table ledger_balances enable row level security;
+alter table billing_accounts enable row level security;
+alter table ledger_transactions enable row level security;
+alter table ledger_entries enable row level security;
+alter table ledger_holds enable row level security;
+alter table ledger_hold_ends enable row level security;
+
+-- Whoever may execute these moves money: jobs only, and append only from within.
+revoke execute on function ledger_account_of, ledger_append, ledger_post, ledger_transfer, ledger_hold, ledger_end_hold
+  from public;
+grant execute on function ledger_account_of, ledger_post, ledger_transfer, ledger_hold, ledger_end_hold
+  to agentctl_jobs;
+grant select on ledger_balances, billing_accounts, ledger_transactions, ledger_entries, ledger_holds, ledger_hold_ends
+  to agentctl_app, agentctl_jobs;
+
+create policy own on billing_accounts for select to agentctl_app using (account_id = current_account());
+create policy own on ledger_balances for select to agentctl_app
+  using (ledger_account_id in (select ledger_account_id from billing_accounts));
+-- A meter run has no one customer; its row says only that it ran.
+create policy own on ledger_transactions for select to agentctl_app
+  using (ledger_account_id is null or ledger_account_id in (select ledger_account_id from billing_accounts));
+create policy own on ledger_entries for select to agentctl_app
+  using (ledger_account_id in (select ledger_account_id from billing_accounts));
+create policy own on ledger_holds for select to agentctl_app
+  using (ledger_account_id in (select ledger_account_id from billing_accounts));
+create policy own on ledger_hold_ends for select to agentctl_app using (hold_key in (select key from ledger_holds));
+create policy work on billing_accounts for select to agentctl_jobs using (true);
+create policy work on ledger_balances for select to agentctl_jobs using (true);
+create policy work on ledger_transactions for select to agentctl_jobs using (true);
+create policy work on ledger_entries for select to agentctl_jobs using (true);
+create policy work on ledger_holds for select to agentctl_jobs using (true);
+create policy work on ledger_hold_ends for select to agentctl_jobs using (true);
+
+comment on column ledger_balances.ledger_account_id is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_balances.balance_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_balances.held_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_balances.floor_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_balances.entry_count is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_balances.head_hash is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_balances.depleted_at is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_balances.created_at is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_transactions.key is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_transactions.kind is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_transactions.reference is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_transactions.ledger_account_id is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_transactions.contra is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_transactions.amount_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_transactions.at is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_entries.ledger_account_id is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_entries.sequence is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_entries.transaction_key is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_entries.amount_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_entries.balance_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_entries.hash is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_holds.key is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_holds.ledger_account_id is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_holds.amount_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_holds.reference is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_holds.created_at is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_hold_ends.hold_key is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_hold_ends.captured_micros is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column ledger_hold_ends.at is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column billing_accounts.account_id is 'class=account.id; purpose=pay; retention=account; export=yes; erase=delete';
+comment on column billing_accounts.ledger_account_id is 'class=billing.ledger; purpose=pay; retention=account; export=yes; erase=delete';
