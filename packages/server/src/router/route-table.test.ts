@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
 import { testDatabase } from '../../../../test/database.ts'
 import { type RoutedAgents, routedAgents } from '../../../../test/routed-agents.ts'
@@ -24,6 +25,18 @@ async function countingTable() {
   return { table, reads }
 }
 
+/** Resolves when everything announced so far has been heard: announcements keep their order. */
+async function quiet(): Promise<void> {
+  const mark = `mark-${randomUUID()}`
+  let heard = (): void => {}
+  const hearing = new Promise<void>((resolve) => {
+    heard = resolve
+  })
+  await database.db.listen('agents', (payload) => payload === mark && heard())
+  await agents.sql`select pg_notify('agents', ${mark})`
+  await hearing
+}
+
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 5000
   while (!(await holds())) {
@@ -34,6 +47,7 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 
 test('a label is read once, however many ask at the same time', async () => {
   const agent = await agents.add({ port: 7070 })
+  await quiet()
   const { table, reads } = await countingTable()
   const routes = await Promise.all(Array.from({ length: 50 }, () => table.find(agent.label)))
   expect(new Set(routes.map((route) => route?.machine?.port))).toEqual(new Set([7070]))
@@ -42,6 +56,7 @@ test('a label is read once, however many ask at the same time', async () => {
 })
 
 test('that a label is unknown is remembered until an agent appears', async () => {
+  await quiet()
   const { table, reads } = await countingTable()
   expect(await table.find('nobody')).toBeUndefined()
   expect(await table.find('nobody')).toBeUndefined()
@@ -54,6 +69,7 @@ test('that a label is unknown is remembered until an agent appears', async () =>
 })
 
 test('random labels do not grow the table past its bound', async () => {
+  await quiet()
   const table = await openRouteTable(deps(), () => Promise.resolve(undefined))
   for (let count = 0; count < 20_000; count++) await table.find(`random-${count}`)
   expect(table.size).toBe(10_000)
@@ -61,6 +77,7 @@ test('random labels do not grow the table past its bound', async () => {
 
 test('a change during a look-up is not covered up by what the look-up read before', async () => {
   const agent = await agents.add({ port: 7070 })
+  await quiet()
   let reached = (): void => {}
   const reading = new Promise<void>((resolve) => {
     reached = resolve
@@ -93,6 +110,7 @@ test('a change during a look-up is not covered up by what the look-up read befor
 
 test('routes stay known while the database cannot be read, and unknown ones are not made up', async () => {
   const agent = await agents.add({ port: 7070 })
+  await quiet()
   let broken = false
   const table = await openRouteTable(deps(), (sql, label) =>
     broken ? Promise.reject(new Error('the database is away')) : findRouteRow(sql, label),
