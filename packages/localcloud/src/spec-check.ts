@@ -11,6 +11,8 @@ export interface SpecOverlay {
   values: Record<string, string[]>
   /** Objects whose property names are data, by schema name: left as open as they are documented. */
   open: string[]
+  /** What an answer may leave out, as `schema.property`. */
+  optional: string[]
   /** Shape of an error, of which the documents say little. */
   error: object
   /** What comes before the document's paths in an address. */
@@ -128,13 +130,14 @@ export class SpecCheck {
     const content = operation.requestBody?.content ?? {}
     const type = exchange.contentType.split(';')[0] ?? ''
     if (exchange.body === '') return wrong
-    // Vultr's own client announces JSON and sends {} with operations that take nothing.
-    if (!operation.requestBody) return exchange.body === '{}' ? wrong : [...wrong, 'it takes no body']
-    if (!content[type]) return [...wrong, `it takes no body of type "${type}"`]
-    const body =
+    const body: JsonObject =
       type === 'application/json'
         ? JSON.parse(exchange.body)
         : Object.fromEntries(new URLSearchParams(exchange.body))
+    // Vultr's own client repeats in the body what is in the path, and Vultr does not mind.
+    for (const { name, in: place } of parameters) if (place === 'path') delete body[name]
+    if (!operation.requestBody) return Object.keys(body).length === 0 ? wrong : [...wrong, 'it takes no body']
+    if (!content[type]) return [...wrong, `it takes no body of type "${type}"`]
     const schema = `${pointer}/requestBody/content/${encodeURIComponent(type.replaceAll('/', '~1'))}/schema`
     return [
       ...wrong,
@@ -179,13 +182,15 @@ export class SpecCheck {
 
   private strict(spec: Spec, isAnswer: boolean): JsonObject {
     const copy = structuredClone(spec)
-    for (const [name, values] of Object.entries(this.overlay.values)) {
+    const named = (name: string): object => {
       const dot = name.lastIndexOf('.')
-      const [schema, property] = [name.slice(0, dot), name.slice(dot + 1)]
-      const found = copy.components.schemas[schema]?.properties?.[property]
+      const found = copy.components.schemas[name.slice(0, dot)]?.properties?.[name.slice(dot + 1)]
       if (!found) throw new Error(`The overlay names ${name}, which the document does not have.`)
-      Object.assign(found, { enum: values })
+      return found
     }
+    for (const [name, values] of Object.entries(this.overlay.values))
+      Object.assign(named(name), { enum: values })
+    const optional = new Set<unknown>(this.overlay.optional.map(named))
     const open = new Set<unknown>(this.overlay.open.map((name) => copy.components.schemas[name]))
     const visit = (node: unknown): void => {
       if (typeof node !== 'object' || node === null) return
@@ -202,7 +207,9 @@ export class SpecCheck {
       )
         return
       schema.additionalProperties ??= false
-      if (isAnswer) schema.required = Object.keys(schema.properties)
+      if (!isAnswer) return
+      const properties = Object.entries(schema.properties)
+      schema.required = properties.flatMap(([name, property]) => (optional.has(property) ? [] : [name]))
     }
     visit(copy)
     return { paths: copy.paths, components: copy.components }

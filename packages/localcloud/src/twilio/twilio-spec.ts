@@ -4,6 +4,7 @@ import { findSpec, SpecCheck, type SpecOverlay } from '../spec-check.ts'
 const OVERLAY: SpecOverlay = {
   basePath: '',
   open: [],
+  optional: [],
   values: {
     'verify.v2.service.verification.status': [
       'pending',

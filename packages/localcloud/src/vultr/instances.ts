@@ -151,13 +151,6 @@ export function instanceRoutes(state: KeptState<VultrState>, machines: Machines,
     c.json({ user_data: { data: find(c.req.param('id')).userData } }),
   )
 
-  app.get('/instances/:id/vpcs', (c) => {
-    const { vpcIds } = find(c.req.param('id'))
-    const attached = state.value.vpcs.filter((one) => vpcIds.includes(one.id))
-    const { items, meta } = page(attached, c.req.query())
-    return c.json({ vpcs: items.map(({ id, description }) => ({ id, description })), meta })
-  })
-
   app.get('/instances/:id/bandwidth', (c) => {
     find(c.req.param('id'))
     const today = new Date(clock.now()).toISOString().slice(0, 10)

@@ -193,6 +193,7 @@ function readRule(body: RequestBody, id: number): FirewallRule {
   }
   return {
     id,
+    type: ipType,
     ip_type: ipType,
     action: 'accept',
     protocol,

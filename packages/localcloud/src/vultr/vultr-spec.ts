@@ -5,6 +5,8 @@ const OVERLAY: SpecOverlay = {
   basePath: '/v2',
   // Its properties are days.
   open: ['get_bandwidth_baremetal_200_response_bandwidth'],
+  // Shown once, when the instance is made.
+  optional: ['instance.default_password'],
   values: {
     'instance.status': ['active', 'pending', 'suspended', 'resizing'],
     'instance.power_status': ['running', 'stopped'],

@@ -50,6 +50,8 @@ export interface Vpc {
 
 export interface FirewallRule {
   id: number
+  /** The same as `ip_type`, which replaced it. */
+  type: string
   ip_type: string
   action: 'accept'
   protocol: string
