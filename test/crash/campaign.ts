@@ -3,7 +3,7 @@ import { type Point, pointText } from './control.ts'
 import type { Fault } from './faults.ts'
 import { brokenInvariants } from './invariants.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
-import { choosePoints } from './point-choice.ts'
+import { type Choice, choosePoints } from './point-choice.ts'
 import type { World } from './world.ts'
 
 const SETTLE_MS = 15_000
@@ -33,7 +33,9 @@ export interface ShardReport {
 
 export interface CampaignReport {
   fault: string
+  /** By operation and program. */
   found: Record<string, number>
+  chosen: number
   collapsed: number
   hit: number
   /** Points that no run reached again, such as those of a rare order of events. */
@@ -43,8 +45,12 @@ export interface CampaignReport {
   seconds: number
 }
 
+/** By the name of the operation. */
+export type FoundPoints = Map<string, Choice>
+
 export interface CampaignOptions {
   journey: Journey
+  found: FoundPoints
   fault: Fault
   worlds: World[]
   /** Chooses among the points found, for a fault that is too slow to be tried at all of them. */
@@ -54,13 +60,31 @@ export interface CampaignOptions {
   log: (line: string) => void
 }
 
-/** Finds the points of a journey by running it, then runs it once for each point with the fault there. */
+/** The points of a journey, found by running it without any fault. */
+export async function findPoints(world: World, journey: Journey): Promise<FoundPoints> {
+  const noted = new Map<string, Point[][]>()
+  for (let serial = 1; serial <= RECORDINGS; serial++) {
+    await runOnce(world, journey, `record-${serial}`, async (operation, subject) => {
+      const id = `record-${operation.name}-${serial}`
+      const trouble = await runArmed(world, operation, subject, { id, settleMs: SETTLE_MS })
+      if (trouble.length > 0) {
+        throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
+      }
+      noted.set(operation.name, [...(noted.get(operation.name) ?? []), world.control.noted(id)])
+      return true
+    })
+  }
+  return new Map([...noted].map(([name, recordings]) => [name, choosePoints(recordings)]))
+}
+
+/** Runs the journey once for each point with the fault there, in all worlds at the same time. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
   const { journey, fault, worlds, log } = options
   const since = performance.now()
   const report: CampaignReport = {
     fault: fault.name,
     found: {},
+    chosen: 0,
     collapsed: 0,
     hit: 0,
     unreached: [],
@@ -68,30 +92,17 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     shards: [],
     seconds: 0,
   }
-  const queues = new Map<Operation, Target[]>(journey.operations.map((operation) => [operation, []]))
-  const recordings = new Map<Operation, Point[][]>(journey.operations.map((operation) => [operation, []]))
-  const [first] = worlds
-  if (!first) throw new Error('A campaign needs a world.')
-  for (let serial = 1; serial <= RECORDINGS; serial++) {
-    await runOnce(first, journey, `record-${serial}`, async (operation, subject) => {
-      const id = `record-${operation.name}-${serial}`
-      const trouble = await runArmed(first, operation, subject, { id, settleMs: SETTLE_MS })
-      if (trouble.length > 0) {
-        throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
-      }
-      recordings.get(operation)?.push(first.control.noted(id))
-      return true
-    })
-  }
-  for (const [operation, noted] of recordings) {
-    const { points, collapsed } = choosePoints(noted)
-    const fitting = points.filter(fault.appliesTo)
-    const chosen = options.choose ? options.choose(fitting) : fitting
+  const queues = new Map<Operation, Target[]>()
+  for (const operation of journey.operations) {
+    const { points, collapsed } = options.found.get(operation.name) ?? { points: [], collapsed: 0 }
+    const fitting = points.filter((point) => fault.appliesTo(point))
     for (const point of fitting) {
       const key = `${operation.name} ${point.role}`
       report.found[key] = (report.found[key] ?? 0) + 1
     }
     report.collapsed += collapsed
+    const chosen = options.choose ? options.choose(fitting) : fitting
+    report.chosen += chosen.length
     queues.set(
       operation,
       chosen.map((point) => ({ point, attempts: 0 })),
@@ -226,7 +237,7 @@ async function settle(world: World, settleMs: number): Promise<string[]> {
 export function reportText(report: CampaignReport): string {
   const found = Object.values(report.found).reduce((sum, count) => sum + count, 0)
   return [
-    `${report.fault}: ${found} points found, ${report.hit} hit, ${report.unreached.length} not reached again, ` +
+    `${report.fault}: ${found} points found, ${report.chosen} chosen, ${report.hit} hit, ${report.unreached.length} not reached again, ` +
       `${report.collapsed} further occurrences not hit, ${report.violations.length} violations, ${report.seconds.toFixed(0)} s`,
     ...Object.entries(report.found).map(([key, count]) => `  ${key}: ${count} points`),
     ...report.shards.map(

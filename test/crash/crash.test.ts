@@ -4,11 +4,21 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cloud, startCloud } from '../../scripts/cloud.ts'
 import { agentJourney } from './agent-journey.ts'
-import { runCampaign } from './campaign.ts'
-import { kill } from './faults.ts'
+import { type FoundPoints, findPoints, runCampaign } from './campaign.ts'
+import {
+  databaseRestart,
+  type Fault,
+  kill,
+  providerDropAfterEffect,
+  providerErrorAfterEffect,
+  providerTimeoutAfterEffect,
+  sleepPastLease,
+} from './faults.ts'
+import { spread } from './point-choice.ts'
 import { openWorld, type World } from './world.ts'
 
 const SHARDS = Number(process.env.AGENTCTL_CRASH_SHARDS ?? 2)
+const LONG_MS = 1_800_000
 const folder = mkdtempSync(join(tmpdir(), 'agentctl-crash-'))
 const log = (line: string): void => void process.stdout.write(`${line}\n`)
 let cloud: Cloud
@@ -34,8 +44,69 @@ afterAll(async () => {
   else log(`kept: ${folder}`)
 }, 60_000)
 
-test('kill -9 at every I/O point of server, worker and runner loses nothing and leaves nothing behind', async () => {
-  const report = await runCampaign({ journey: agentJourney, fault: kill, worlds, log })
+/** Everything, as for a nightly run, instead of a bounded part of the slow faults. */
+const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
+let found: FoundPoints
+
+test('kill -9 at every I/O point of server, worker and runner loses nothing and leaves nothing behind', {
+  timeout: LONG_MS,
+}, async () => {
+  const [first] = worlds
+  if (!first) throw new Error('There is no world.')
+  found = await findPoints(first, agentJourney)
+  const report = await runCampaign({ journey: agentJourney, found, fault: kill, worlds, log })
   expect(report.violations).toEqual([])
   expect(report.unreached.length).toBeLessThan(report.hit / 10)
-}, 1_200_000)
+})
+
+const slowFaults: { name: string; fault: Fault; count: number }[] = [
+  { name: sleepPastLease.name, fault: sleepPastLease, count: 6 },
+  { name: databaseRestart.name, fault: databaseRestart, count: 8 },
+]
+test.for(slowFaults)(
+  '$name loses nothing and leaves nothing behind',
+  { timeout: LONG_MS },
+  async ({ fault, count }) => {
+    const choose = isFull ? undefined : spread(count)
+    const report = await runCampaign({
+      journey: agentJourney,
+      found,
+      fault,
+      worlds,
+      log,
+      ...(choose ? { choose } : {}),
+    })
+    expect(report.violations).toEqual([])
+  },
+)
+
+const providerFaults = [
+  providerErrorAfterEffect,
+  providerDropAfterEffect,
+  ...(isFull ? [providerTimeoutAfterEffect] : []),
+]
+test.for(providerFaults)('$name leaves no machine that nobody owns', { timeout: LONG_MS }, async (fault) => {
+  const report = await runCampaign({ journey: agentJourney, found, fault, worlds: worlds.slice(0, 1), log })
+  expect(report.violations).toEqual([])
+})
+
+test('a worker that creates without looking for the label first is found out', {
+  timeout: LONG_MS,
+}, async () => {
+  const naive = await openWorld(cloud, folder, 'crash-naive', [join(import.meta.dirname, 'never-adopts.ts')])
+  try {
+    const report = await runCampaign({
+      journey: agentJourney,
+      found: await findPoints(naive, agentJourney),
+      fault: { ...kill, name: 'control: kill -9 of a worker that never adopts' },
+      choose: (points) =>
+        points.filter(({ role, name }) => role === 'worker' && name.startsWith('POST /v2/instances')),
+      worlds: [naive],
+      settleMs: 4_000,
+      log,
+    })
+    expect(report.violations.length).toBeGreaterThan(0)
+  } finally {
+    await naive.stop()
+  }
+})

@@ -19,7 +19,7 @@ export interface Fault {
 export const kill: Fault = { name: 'kill -9', appliesTo: () => true, signal: 'SIGKILL' }
 
 /** Longer than the lease of the worlds, and time for another worker to finish. */
-const HELD_MS = 6_000
+const HELD_MS = 15_000
 const REFUSING_MS = 300
 
 /** A worker that sleeps past its lease wakes up in a world in which another one has gone on with its work. */

@@ -22,3 +22,11 @@ export function choosePoints(noted: Point[][]): Choice {
   }
   return { points: [...chosen.values()], collapsed: others.size }
 }
+
+/** So many of them, spread evenly over all, the same in every run. */
+export function spread(count: number): (points: Point[]) => Point[] {
+  return (points) => {
+    const step = Math.max(1, points.length / count)
+    return points.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step))
+  }
+}
