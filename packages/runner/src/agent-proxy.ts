@@ -135,9 +135,6 @@ export class AgentProxy {
       incoming.pipe(response)
       // Cut off in the middle: the router must see that too, not an end.
       incoming.on('error', () => response.destroy())
-      incoming.on('close', () => {
-        if (!incoming.complete) response.destroy()
-      })
     })
     outgoing.on('error', (error: NodeJS.ErrnoException) => {
       // After an answer the rest of the request is of no interest to the agent; the answer still goes its way.

@@ -84,6 +84,7 @@ async function main(): Promise<void> {
   process.once('SIGINT', goDown)
 
   let wantedRunner = runnerSha256
+  let anotherWanted = new AbortController()
   let updating = false
   const update = async () => {
     if (updating) return
@@ -100,14 +101,18 @@ async function main(): Promise<void> {
         process.exit(0)
       } catch (error) {
         log(`the runner could not be updated, trying again: ${reasonOf(error)}`)
-        await pause(UPDATE_RETRY_MS)
+        await pause(UPDATE_RETRY_MS, anotherWanted.signal)
       }
     }
     updating = false
   }
   const onDesired = (desired: Desired) => {
     supervisor.desire(desired)
-    wantedRunner = desired.runner.sha256
+    if (wantedRunner !== desired.runner.sha256) {
+      wantedRunner = desired.runner.sha256
+      anotherWanted.abort()
+      anotherWanted = new AbortController()
+    }
     void update()
   }
   void supervisor.run()

@@ -168,7 +168,7 @@ test('a failed release is not tried again by the next runner', async () => {
   await machine.reported('rel_bad', 'failed')
   await killRunner()
   await deploy('rel_good')
-  expect(server.reportsOf('rel_bad').filter((state) => state === 'fetching')).toHaveLength(1)
+  expect(server.reportsOf('rel_bad').filter((state) => state === 'starting')).toHaveLength(1)
 })
 
 test('the runner replaces itself by another that the server names, and the agent notices nothing', async () => {
