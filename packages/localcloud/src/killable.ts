@@ -12,6 +12,8 @@ export interface Killable<Part> {
   said(): string
   /** `kill -9`: it gets no chance to put anything in order. */
   kill(): Promise<void>
+  /** Asks it to stop in order, and waits for that. */
+  end(): Promise<void>
 }
 
 /** Starts a part of the local cloud in a process of its own. */
@@ -37,12 +39,26 @@ export async function startKillable<Part>(
     once(child, 'exit').then(() => undefined),
   ])
   if (firstLine === undefined) throw new Error(`${part} did not start:\n${said}`)
-  return { part: JSON.parse(firstLine), pid: child.pid ?? 0, said: () => said, kill: () => kill(child) }
+  return {
+    part: JSON.parse(firstLine),
+    pid: child.pid ?? 0,
+    said: () => said,
+    kill: () => kill(child),
+    end: () => end(child),
+  }
 }
 
-async function kill(child: ChildProcess): Promise<void> {
+function kill(child: ChildProcess): Promise<void> {
+  return send(child, 'SIGKILL')
+}
+
+function end(child: ChildProcess): Promise<void> {
+  return send(child, 'SIGTERM')
+}
+
+async function send(child: ChildProcess, name: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
-  child.kill('SIGKILL')
+  child.kill(name)
   await ended
 }

@@ -206,13 +206,8 @@ test('runs as a normal user', async ({ skip }) => {
   if (!isPossible) return skip('only root can become another user, who must be able to enter the checkout')
   const dataDir = temporaryDataDir()
   chownSync(dataDir, nobody.uid, nobody.gid)
-  const { part } = await startKillable<Postgres>('postgres', dataDir, { user: nobody })
-  const postmaster = Number(
-    readFileSync(join(dataDir, 'postgres', 'data', 'postmaster.pid'), 'utf8').split('\n')[0],
-  )
-  onTestFinished(() => {
-    process.kill(postmaster, 'SIGQUIT')
-  })
+  const running = await startKillable<Postgres>('postgres', dataDir, { user: nobody })
   expect(statSync(join(dataDir, 'postgres', 'data')).uid).toBe(nobody.uid)
-  expect(await query(part.url, 'select 1 as one')).toEqual([{ one: 1 }])
+  expect(await query(running.part.url, 'select 1 as one')).toEqual([{ one: 1 }])
+  await running.end()
 })

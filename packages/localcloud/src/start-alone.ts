@@ -16,4 +16,9 @@ const starts = {
 }
 const start = Object.entries(starts).find(([name]) => name === part)?.[1]
 if (!start) throw new Error(`There is no part ${part}.`)
-process.stdout.write(`${JSON.stringify(await start())}\n`)
+const started = await start()
+process.once('SIGTERM', async () => {
+  await started.stop()
+  process.exit()
+})
+process.stdout.write(`${JSON.stringify(started)}\n`)

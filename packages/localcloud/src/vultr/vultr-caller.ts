@@ -21,6 +21,8 @@ export function vultrCaller({ url, apiKey }: Pick<Vultr, 'url' | 'apiKey'>) {
     const response = await fetch(`${url}/v2${path}`, {
       method,
       headers: {
+        // A connection kept for later may belong to a stand-in that was stopped and started since.
+        connection: 'close',
         ...(key ? { authorization: `Bearer ${key}` } : {}),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
@@ -55,7 +57,7 @@ export function vultrCaller({ url, apiKey }: Pick<Vultr, 'url' | 'apiKey'>) {
   }
 
   async function console(id: string): Promise<string> {
-    return (await fetch(`${url}/_local/machines/${id}/console`)).text()
+    return (await fetch(`${url}/_local/machines/${id}/console`, { headers: { connection: 'close' } })).text()
   }
 
   /** Waits until the machine printed this. */
