@@ -90,6 +90,8 @@ async function main(): Promise<void> {
     if (updating) return
     updating = true
     while (wantedRunner !== runnerSha256) {
+      // Taken before the attempt: a wish that comes during it ends the pause after it.
+      const { signal } = anotherWanted
       try {
         // A release that is being started is not thrown away for an update.
         while (!supervisor.idle) await pause(50)
@@ -101,7 +103,7 @@ async function main(): Promise<void> {
         process.exit(0)
       } catch (error) {
         log(`the runner could not be updated, trying again: ${reasonOf(error)}`)
-        await pause(UPDATE_RETRY_MS, anotherWanted.signal)
+        await pause(UPDATE_RETRY_MS, signal)
       }
     }
     updating = false
