@@ -29,8 +29,40 @@ const lazyLibraries: NonNullable<Options['esbuildPlugins']>[number] = {
   },
 }
 
+/** Parts of Node that take milliseconds to load, and that commands which only read local state do not need. */
+const lateBuiltins = ['node:child_process', 'node:crypto', 'node:readline']
+
+/** Loads such a part when one of its functions is first called; only functions are used of them. */
+const lateBuiltinModules: NonNullable<Options['esbuildPlugins']>[number] = {
+  name: 'late-builtin-modules',
+  setup(build) {
+    build.onResolve({ filter: /^node:/ }, ({ path }) =>
+      lateBuiltins.includes(path) ? { path, namespace: 'late', sideEffects: false } : undefined,
+    )
+    build.onLoad({ filter: /.*/, namespace: 'late' }, async ({ path }) => {
+      const names = Object.entries(await import(path)).flatMap(([name, value]) =>
+        typeof value === 'function' && name !== 'default' ? [name] : [],
+      )
+      const call = (name: string) => `(...args) => process.getBuiltinModule('${path}').${name}(...args)`
+      return {
+        contents: [
+          ...names.map((name) => `export const ${name} = /* @__PURE__ */ (() => ${call(name)})()`),
+          `export default { ${names.map((name) => `${name}: ${call(name)}`).join(', ')} }`,
+        ].join('\n'),
+      }
+    })
+  },
+}
+
 // All names are fixed and nothing is cleaned: a build that fails leaves the program that was there.
-const common = { platform: 'node', target: 'node22', outDir: 'dist', dts: false, splitting: false } as const
+const common = {
+  platform: 'node',
+  target: 'node22',
+  outDir: 'dist',
+  dts: false,
+  splitting: false,
+  removeNodeProtocol: false,
+} as const
 
 export default defineConfig([
   {
@@ -44,7 +76,7 @@ export default defineConfig([
     define: { AGENTCTL_VERSION: JSON.stringify(version), AGENTCTL_HELP: JSON.stringify(topHelp()) },
     banner: ({ format }) => (format === 'cjs' ? { js: '#!/usr/bin/env node' } : {}),
     outExtension: () => ({ js: '.cjs' }),
-    esbuildPlugins: [lazyLibraries],
+    esbuildPlugins: [lazyLibraries, lateBuiltinModules],
   },
   {
     ...common,

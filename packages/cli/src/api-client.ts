@@ -106,7 +106,9 @@ async function send(deps: ApiDeps, route: string, options: AnyCall): Promise<Res
       if (error instanceof Failure) throw error
       if (deps.signal.aborted) throw new Failure('interrupted', 'Interrupted')
       deps.debug(`${method} ${url.pathname} failed: ${causeOf(error)}`)
-      if (delay === undefined) throw unreachable(url, error)
+      // Where nothing listens, or no such name exists, waiting longer does not help.
+      const hopeless = /ECONNREFUSED|ENOTFOUND/.test(causeOf(error))
+      if (delay === undefined || (hopeless && attempt > 0)) throw unreachable(url, error)
       wait = delay
     }
     await pause(wait, deps.signal)

@@ -115,7 +115,7 @@ function declare(commander: Commander, { flags, about, choices, repeatable }: Op
       const values = value.split(',').map((one) => one.trim())
       const wrong = values.find((one) => choices && !choices.includes(one))
       if (wrong !== undefined) {
-        throw new Failure('usage', `${flags.split(' ')[0]} takes ${choices?.join(', ')}; not '${wrong}'`, {
+        throw new Failure('usage', `${namesOf(flags).at(-1)} takes ${choices?.join(', ')}; not '${wrong}'`, {
           fix: 'Correct the value.',
         })
       }

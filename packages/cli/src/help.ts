@@ -23,7 +23,7 @@ function wrap(text: string, width: number): string[] {
 /** A titled list of terms and what they mean, in two columns. */
 function section(title: string, rows: [term: string, about: string][]): string {
   if (rows.length === 0) return ''
-  const column = Math.min(28, Math.max(...rows.map(([term]) => term.length)) + 2)
+  const column = Math.min(30, Math.max(...rows.map(([term]) => term.length)) + 2)
   const lines = rows.flatMap(([term, about]) => {
     const [first = '', ...rest] = wrap(about, WIDTH - 2 - column)
     const head =
@@ -58,7 +58,7 @@ export function renderGroupHelp(words: string[], group: Group): string {
   const [first] = Object.keys(group.commands)
   return join([
     `Usage: ${name} <command> [options]\n`,
-    ...wrap(`${group.summary}.\n`, WIDTH),
+    `${wrap(`${group.summary}.`, WIDTH).join('\n')}\n`,
     section('Commands', commandRows(group)),
     section('Global options', globalRows),
     `Help for one of them: ${name} ${first} --help\n`,

@@ -8,7 +8,7 @@ export const completionOf = (program: () => Group) =>
     args: { shell: required('shell', shells.join(', ')) },
     examples: [
       'agentctl completion bash > ~/.local/share/bash-completion/completions/agentctl',
-      'agentctl completion zsh > "${fpath[1]}/_agentctl"',
+      'agentctl completion zsh > ~/.zfunc/_agentctl',
       'agentctl completion fish > ~/.config/fish/completions/agentctl.fish',
     ],
     async run(ctx, { shell: said }) {

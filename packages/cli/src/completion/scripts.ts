@@ -54,7 +54,7 @@ function zsh(all: Place[]): string {
   const described = ({ word, about }: Place['words'][number]) =>
     quoted(`${word}:${about.replace(/:/g, '\\:')}`)
   return `#compdef agentctl
-# agentctl completion for zsh. Install: agentctl completion zsh > "\${fpath[1]}/_agentctl"
+# agentctl completion for zsh. Install: agentctl completion zsh > ~/.zfunc/_agentctl (a folder of $fpath)
 _agentctl_words() {
   case "$1" in
 ${all.map(({ path, words }) => `    ${quoted(path)}) reply=(${words.map(described).join(' ')}) ;;`).join('\n')}

@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bundlePath, ensureBundle } from './bundle.ts'
+
+export interface Ran {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+export interface Running {
+  child: ChildProcess
+  ended: Promise<Ran>
+  /** Resolves when stdout and stderr together contain this. */
+  said(text: string): Promise<void>
+}
+
+export interface Machine {
+  /** Home, configuration and working directory of a user of their own. */
+  home: string
+  run(args: string[], options?: RunOptions): Promise<Ran>
+  start(args: string[], options?: RunOptions): Running
+  remove(): void
+}
+
+export interface RunOptions {
+  env?: Record<string, string>
+  input?: string
+  cwd?: string
+}
+
+/** A machine with nobody logged in; the real program runs on it as a process. */
+export async function newMachine(env: Record<string, string> = {}): Promise<Machine> {
+  await ensureBundle()
+  const home = mkdtempSync(join(tmpdir(), 'agentctl-cli-'))
+  const start = (args: string[], options: RunOptions = {}): Running => {
+    const child = spawn(process.execPath, [bundlePath, ...args], {
+      cwd: options.cwd ?? home,
+      env: {
+        PATH: process.env.PATH ?? '',
+        HOME: home,
+        AGENTCTL_CONFIG_DIR: join(home, 'config'),
+        ...env,
+        ...options.env,
+      },
+      stdio: 'pipe',
+    })
+    let stdout = ''
+    let stderr = ''
+    const listeners = new Set<() => void>()
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      stdout += part
+      for (const listener of listeners) listener()
+    })
+    child.stderr.setEncoding('utf8').on('data', (part: string) => {
+      stderr += part
+      for (const listener of listeners) listener()
+    })
+    if (options.input !== undefined) child.stdin.end(options.input)
+    const ended = new Promise<Ran>((resolve) =>
+      child.on('close', (code) => resolve({ code, stdout, stderr })),
+    )
+    return {
+      child,
+      ended,
+      said: (text) =>
+        new Promise((resolve, reject) => {
+          const look = () => {
+            if ((stdout + stderr).includes(text)) resolve()
+          }
+          listeners.add(look)
+          look()
+          void ended.then(() => reject(new Error(`it ended without saying '${text}':\n${stdout}${stderr}`)))
+        }),
+    }
+  }
+  return {
+    home,
+    start,
+    run: (args, options) => start(args, { input: '', ...options }).ended,
+    remove: () => rmSync(home, { recursive: true, force: true }),
+  }
+}
