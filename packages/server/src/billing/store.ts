@@ -115,3 +115,28 @@ export function listEntries(tx: Sql, ledgerAccount: string, count: number): Prom
     where e.ledger_account_id = ${ledgerAccount} and e.sequence <= ${count}
     order by e.sequence`
 }
+
+// Meters
+
+export async function setMeter(
+  tx: Sql,
+  m: { subject: string; ledgerAccount: string; namespaceId: string; hourlyMicros: bigint; at: Date },
+): Promise<boolean> {
+  return did(
+    await tx<Done[]>`
+      select meter_set(${m.subject}, ${m.ledgerAccount}, ${m.namespaceId}, ${m.hourlyMicros}, ${m.at}) as done`,
+  )
+}
+
+export async function runMeters(tx: Sql, upto: Date): Promise<boolean> {
+  return did(await tx<Done[]>`select run_meters(${upto}) as done`)
+}
+
+export function listDepleted(tx: Sql, limit: number): Promise<{ accountId: string; depletedAt: Date }[]> {
+  return tx<{ accountId: string; depletedAt: Date }[]>`
+    select a.account_id as "accountId", b.depleted_at as "depletedAt"
+    from ledger_balances b join billing_accounts a using (ledger_account_id)
+    where b.depleted_at is not null
+    order by b.depleted_at, a.account_id
+    limit ${limit}`
+}

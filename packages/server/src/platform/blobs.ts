@@ -7,7 +7,11 @@ import type { Readable } from 'node:stream'
 /** File contents, kept for each account apart. */
 export interface Blobs {
   /** Stores what the chunks hold if it has this hash; false, and nothing kept, if it has not. Written to disk when it resolves. */
-  put(accountId: string, sha256: string, chunks: AsyncIterable<Uint8Array>): Promise<boolean>
+  put(
+    accountId: string,
+    sha256: string,
+    chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  ): Promise<boolean>
   read(accountId: string, sha256: string): Readable
   delete(accountId: string, sha256: string): Promise<void>
   deleteAll(accountId: string): Promise<void>

@@ -79,6 +79,22 @@ export async function cancelOperation(tx: Sql, subject: string, now: Date): Prom
     where subject = ${subject} and state = 'pending'`
 }
 
+/**
+ * Makes workers on a subject wait for the caller's transaction. Everybody who locks both takes the operation first and
+ * the rows that it works on then.
+ */
+export async function lockOperation(tx: Sql, subject: string): Promise<void> {
+  await tx`select 1 from operations where subject = ${subject} and state = 'pending' for update`
+}
+
+/** Ends the live operation of a subject because its goal is reached, whoever is visiting it. */
+export async function finishOperation(tx: Sql, subject: string, now: Date): Promise<void> {
+  await tx`
+    update operations set state = 'done', fencing = fencing + 1, lease_until = null, last_error = null,
+      finished_at = ${now}
+    where subject = ${subject} and state = 'pending'`
+}
+
 interface Deps {
   db: Db
   clock: Clock

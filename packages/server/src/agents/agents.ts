@@ -1,0 +1,175 @@
+import type { Size } from '@agentctl/contract/agent-config.ts'
+import type { Agent } from '@agentctl/contract/agents.ts'
+import type { Role } from '@agentctl/contract/endpoint.ts'
+import type { Deps } from '../deps.ts'
+import { enterNamespace } from '../identity/access.ts'
+import type { Sql } from '../platform/db.ts'
+import type { Caller } from '../platform/http.ts'
+import { newId } from '../platform/ids.ts'
+import { cancelOperation, startOperation } from '../platform/operations.ts'
+import { Problem } from '../platform/problem.ts'
+import { suffixedLabel, wantedLabel } from './labels.ts'
+import {
+  type AgentRow,
+  findAgentById,
+  findAgentByName,
+  insertAgent,
+  listAgentRows,
+  lockAgent,
+} from './store.ts'
+
+const LABEL_TRIES = 5
+const FIRST_SIZE: Size = 'small'
+
+export function agentUrl({ config }: Pick<Deps, 'config'>, label: string): string {
+  return config.agentUrlTemplate.replace('{label}', label)
+}
+
+export function agentView(deps: Pick<Deps, 'config'>, agent: AgentRow): Agent {
+  return {
+    id: agent.id,
+    name: agent.name,
+    namespace: agent.namespace,
+    url: agentUrl(deps, agent.label),
+    status: agent.status,
+    size: agent.size,
+    region: agent.region,
+    release:
+      agent.releaseId !== null && agent.releaseNumber !== null
+        ? { id: agent.releaseId, number: agent.releaseNumber }
+        : null,
+    domains: [],
+    suspendsAt: null,
+    snapshotDeletedAt: null,
+  }
+}
+
+/** Which agent a request is about: an id, or a name in a namespace. */
+export interface AgentWanted {
+  agent: string
+  namespace: string | undefined
+}
+
+/**
+ * The agent, if the caller has this role in its namespace. To a stranger somebody else's agent looks like none, and
+ * to a key so does one outside of its namespace.
+ */
+export async function enterAgent(
+  tx: Sql,
+  caller: Caller,
+  wanted: AgentWanted,
+  role: Role,
+): Promise<AgentRow> {
+  if (!wanted.agent.startsWith('agt_')) {
+    const namespace = await enterNamespace(tx, caller, wanted.namespace, role)
+    const agent = await findAgentByName(tx, namespace.id, wanted.agent)
+    if (!agent) throw noSuchAgent()
+    return agent
+  }
+  const agent = await findAgentById(tx, wanted.agent)
+  if (!agent || (wanted.namespace !== undefined && wanted.namespace !== agent.namespace)) throw noSuchAgent()
+  await enterNamespaceOf(tx, caller, agent, role, noSuchAgent)
+  return agent
+}
+
+/** Enters a namespace that the caller did not name, so that its absence must not speak of a namespace. */
+export async function enterNamespaceOf(
+  tx: Sql,
+  caller: Caller,
+  thing: { namespace: string },
+  role: Role,
+  refusal: () => Problem,
+): Promise<void> {
+  try {
+    await enterNamespace(tx, caller, thing.namespace, role)
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'not_found') throw refusal()
+    throw error
+  }
+}
+
+export function noSuchAgent(): Problem {
+  return new Problem('not_found', 'There is no such agent.')
+}
+
+export async function listAgents(
+  { db }: Pick<Deps, 'db'>,
+  caller: Caller,
+  namespace: string | undefined,
+  role: Role,
+): Promise<AgentRow[]> {
+  return db.as({ account: caller.accountId }, async (tx) => {
+    if (namespace === undefined && caller.namespaceId === null) return listAgentRows(tx, undefined)
+    const { id } = await enterNamespace(tx, caller, namespace, role)
+    return listAgentRows(tx, id)
+  })
+}
+
+/** The agent of this name, made if there is none. Its label is chosen now and stays for life. */
+export async function makeSureOfAgent(
+  tx: Sql,
+  namespace: { id: string; name: string },
+  { name, size = FIRST_SIZE, now }: { name: string; size?: Size; now: Date },
+): Promise<AgentRow> {
+  for (let attempt = 0; attempt < LABEL_TRIES; attempt++) {
+    const existing = await findAgentByName(tx, namespace.id, name)
+    if (existing) return existing
+    const label = attempt === 0 ? wantedLabel(name, namespace.name) : suffixedLabel(name, namespace.name)
+    await insertAgent(tx, { id: newId('agt'), namespaceId: namespace.id, name, label, size, now })
+  }
+  throw new Error('No label was free for an agent.')
+}
+
+export async function createAgent(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  caller: Caller,
+  wanted: { name: string; namespace: string | undefined },
+  role: Role,
+): Promise<AgentRow> {
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const namespace = await enterNamespace(tx, caller, wanted.namespace, role)
+    return makeSureOfAgent(tx, namespace, { name: wanted.name, now: clock.now() })
+  })
+}
+
+export async function showAgent(
+  { db }: Pick<Deps, 'db'>,
+  caller: Caller,
+  wanted: AgentWanted,
+  role: Role,
+): Promise<AgentRow> {
+  return db.as({ account: caller.accountId }, (tx) => enterAgent(tx, caller, wanted, role))
+}
+
+/**
+ * The agent is gone for everybody at once; its machine and data go by an operation. A deploy under way loses its
+ * lease in the same transaction, so that it cannot bring anything back.
+ */
+export async function deleteAgent(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  caller: Caller,
+  wanted: AgentWanted,
+  role: Role,
+): Promise<AgentRow> {
+  const now = clock.now()
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const agent = await enterAgent(tx, caller, wanted, role)
+    await cancelOperation(tx, agent.id, now)
+    const started = await startOperation(tx, {
+      kind: 'delete-agent',
+      subject: agent.id,
+      namespaceId: agent.namespaceId,
+      now,
+    })
+    if (!started || !(await lockAgent(tx, agent.id))) throw noSuchAgent()
+    await tx`
+      update releases set status = 'failed', step = null, finished_at = ${now},
+        failure = ${tx.json({ reason: 'agent_deleted', message: 'The agent was deleted.', logTail: [] })}
+      where agent_id = ${agent.id} and status in ('pending', 'starting')`
+    await tx`
+      update agents set status = 'deleted', deleted_at = ${now}, release_id = null, desired_release_id = null,
+        revision = revision + 1
+      where id = ${agent.id}`
+    return { ...agent, status: 'deleted', releaseId: null, releaseNumber: null }
+  })
+}

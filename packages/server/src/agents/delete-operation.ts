@@ -1,0 +1,37 @@
+import type { Deps } from '../deps.ts'
+import type { Lease, Operation, Outcome } from '../platform/operations.ts'
+import { unneededBlobs } from './blob-retention.ts'
+import { removeMachine } from './machine-removal.ts'
+import { listMachines } from './machine-store.ts'
+
+/** Removes what an agent had: its machines at the provider first, then its data. The row stays, because of its label. */
+export async function visitDeletion(
+  deps: Pick<Deps, 'db' | 'clock' | 'machines' | 'blobs'>,
+  operation: Operation,
+  lease: Lease,
+): Promise<Outcome> {
+  const agentId = operation.subject
+  for (const machine of await listMachines(deps.db.jobs, agentId)) {
+    if (machine.state !== 'deleting') {
+      await lease.write((tx) => tx`update machines set state = 'deleting' where id = ${machine.id}`)
+    }
+    await removeMachine(deps, machine, lease)
+  }
+  await lease.write(async (tx) => {
+    const [owner] = await tx<{ accountId: string }[]>`
+      select n.owner_account_id as "accountId" from agents a join namespaces n on n.id = a.namespace_id
+      where a.id = ${agentId}`
+    const contents = await tx<{ sha256: Buffer }[]>`
+      select distinct f.sha256 from release_files f join releases r on r.id = f.release_id where r.agent_id = ${agentId}`
+    await tx`delete from secrets where agent_id = ${agentId}`
+    await tx`delete from agent_logs where agent_id = ${agentId}`
+    await tx`delete from releases where agent_id = ${agentId}`
+    if (owner) {
+      const candidates = contents.map(({ sha256 }) => sha256)
+      for (const sha256 of await unneededBlobs(tx, owner.accountId, candidates)) {
+        await deps.blobs.delete(owner.accountId, sha256)
+      }
+    }
+  })
+  return { state: 'done' }
+}

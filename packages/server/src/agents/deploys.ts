@@ -1,0 +1,68 @@
+import { reservedEnvironmentNames } from '@agentctl/contract/agent-config.ts'
+import type { Agent, DeployRequest, Release } from '@agentctl/contract/agents.ts'
+import type { Role } from '@agentctl/contract/endpoint.ts'
+import { type Quote, quote } from '../billing/quotes.ts'
+import type { Deps } from '../deps.ts'
+import { enterNamespace } from '../identity/access.ts'
+import { secondsAfter } from '../platform/clock.ts'
+import type { Caller } from '../platform/http.ts'
+import { onceForKey } from '../platform/idempotency.ts'
+import { Problem } from '../platform/problem.ts'
+import { agentView, makeSureOfAgent } from './agents.ts'
+import { contentsOf, missingContents, touchContents } from './files.ts'
+import { MACHINES_PER_ACCOUNT } from './limits.ts'
+import { countMachines } from './machine-store.ts'
+import { beginRelease, releaseView } from './releases.ts'
+import { findAgentById } from './store.ts'
+
+const DAY_SECONDS = 86_400
+
+/** Refuses what the platform sets itself. */
+export function checkEnvironment(names: readonly string[]): void {
+  const reserved = names.find((name) => reservedEnvironmentNames.has(name) || name.startsWith('AGENTCTL_'))
+  if (reserved) {
+    throw new Problem('invalid_config', `${reserved} is set by the platform.`, {
+      fix: 'Use another name for this variable.',
+    })
+  }
+}
+
+/** Records a release of files that are all there, and the operation that brings it to a machine. */
+export async function deploy(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  caller: Caller,
+  request: DeployRequest,
+  { idempotencyKey, role }: { idempotencyKey: string; role: Role },
+): Promise<{ agent: Agent; release: Release } & Quote> {
+  const contents = contentsOf(request.files)
+  checkEnvironment(Object.keys(request.config.env))
+  const now = deps.clock.now()
+  return deps.db.as({ account: caller.accountId }, (tx) =>
+    onceForKey(tx, { accountId: caller.accountId, key: idempotencyKey, request, now }, async () => {
+      const namespace = await enterNamespace(tx, caller, request.namespace, role)
+      const account = namespace.ownerAccountId
+      const agent = await makeSureOfAgent(tx, namespace, {
+        name: request.name,
+        size: request.config.size,
+        now,
+      })
+      const machines = await countMachines(deps.db.jobs, account, { exceptOfAgent: agent.id })
+      if (machines >= MACHINES_PER_ACCOUNT) throw new Problem('agent_limit')
+      await touchContents(tx, account, contents, { now, unlessSince: secondsAfter(now, -DAY_SECONDS) })
+      const missing = await missingContents(tx, account, contents)
+      if (missing.length > 0) {
+        throw new Problem(
+          'blobs_missing',
+          `${missing.length} of ${contents.size} files have not been uploaded.`,
+        )
+      }
+      const release = await beginRelease(tx, agent, {
+        config: request.config,
+        content: { files: request.files },
+        now,
+      })
+      const begun = (await findAgentById(tx, agent.id)) ?? agent
+      return { agent: agentView(deps, begun), release: releaseView(release), ...quote(request.config.size) }
+    }),
+  )
+}

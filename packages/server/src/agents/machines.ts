@@ -1,0 +1,95 @@
+import type { Hello } from '@agentctl/contract/runner.ts'
+import type { z } from 'zod'
+import type { Deps } from '../deps.ts'
+import type { MachineCaller } from '../platform/http.ts'
+import { wakeOperation } from '../platform/operations.ts'
+import { Problem } from '../platform/problem.ts'
+import { openRouterCredential, sealRouterCredential } from '../platform/router-credential.ts'
+import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
+import type { Wakes } from '../platform/wakes.ts'
+import { findMachine } from './machine-store.ts'
+
+const ADDRESS_PATIENCE_MS = 10_000
+const ADDRESS_LOOK_MS = 1000
+
+/**
+ * Whose machine credential this is. Its first use ends the bootstrap token: until then a runner whose greeting was
+ * answered into nowhere may greet again, afterwards nobody can.
+ */
+export function machineGate({ db }: Pick<Deps, 'db'>) {
+  return async (bearer: string): Promise<MachineCaller | undefined> => {
+    if (tokenKind(bearer) !== 'm') return undefined
+    const hash = tokenHash(bearer)
+    const [machine] = await db.jobs<{ machineId: string; agentId: string; fresh: boolean }[]>`
+      select id as "machineId", agent_id as "agentId", bootstrap_hash is not null as fresh from machines
+      where token_hash = ${hash} and state <> 'deleted'`
+    if (!machine) return undefined
+    if (machine.fresh) {
+      const used = await db.jobs`
+        update machines set bootstrap_hash = null where id = ${machine.machineId} and token_hash = ${hash} returning id`
+      if (used.length === 0) return undefined
+    }
+    return { machineId: machine.machineId, agentId: machine.agentId }
+  }
+}
+
+/** Gives a machine its credentials for its one-time bootstrap token. A repeated greeting replaces what was never used. */
+export async function greetMachine(
+  { db, clock, keyring, wakes }: Pick<Deps, 'db' | 'clock' | 'keyring'> & { wakes: Wakes },
+  hello: z.infer<typeof Hello>,
+  signal: AbortSignal,
+) {
+  const refused = () =>
+    new Problem('unauthenticated', 'This bootstrap token is unknown or was used.', { fix: '' })
+  if (tokenKind(hello.bootstrapToken) !== 'b') throw refused()
+  const bootstrapHash = tokenHash(hello.bootstrapToken)
+  const [known] = await db.jobs<{ id: string; agentId: string }[]>`
+    select id, agent_id as "agentId" from machines
+    where bootstrap_hash = ${bootstrapHash} and state in ('intended', 'created')`
+  if (!known) throw refused()
+  const listenAddress = await addressOf({ db, wakes }, known, signal)
+
+  const token = newToken('m')
+  const credential = newToken('m')
+  const sealed = sealRouterCredential(keyring, known.id, credential)
+  const now = clock.now()
+  await db.work(async (tx) => {
+    await wakeOperation(tx, known.agentId)
+    const greeted = await tx`
+      update machines set token_hash = ${tokenHash(token.reveal())}, key_id = ${sealed.keyId},
+        router_nonce = ${sealed.nonce}, router_ciphertext = ${sealed.ciphertext}, seen_at = ${now}
+      where id = ${known.id} and bootstrap_hash = ${bootstrapHash} and state = 'created' returning id`
+    if (greeted.length === 0) throw refused()
+  })
+  return {
+    machineId: known.id,
+    machineToken: token.reveal(),
+    routerCredential: openRouterCredential(keyring, known.id, sealed).reveal(),
+    listenAddress,
+  }
+}
+
+/** The address that the provider gave it. Only the worker asks the provider; a machine may be quicker than that. */
+async function addressOf(
+  { db, wakes }: Pick<Deps, 'db'> & { wakes: Wakes },
+  machine: { id: string; agentId: string },
+  signal: AbortSignal,
+): Promise<string> {
+  const wake = wakes.of(machine.agentId)
+  try {
+    const deadline = performance.now() + ADDRESS_PATIENCE_MS
+    for (;;) {
+      const row = await findMachine(db.jobs, machine.id)
+      if (row?.address && row.state === 'created') return row.address
+      if (performance.now() > deadline || signal.aborted) {
+        throw new Problem('unavailable', 'The address of this machine is not known yet.', {
+          retryAfterSeconds: 1,
+        })
+      }
+      await wakeOperation(db.jobs, machine.agentId)
+      await wake.next(ADDRESS_LOOK_MS, signal)
+    }
+  } finally {
+    wake.close()
+  }
+}

@@ -1,0 +1,30 @@
+import type { Deps } from '../deps.ts'
+import { startOperation, type Work } from '../platform/operations.ts'
+import { visitDeletion } from './delete-operation.ts'
+import { visitRemoval } from './machine-removal.ts'
+import { visitRelease } from './release-operation.ts'
+import { visitRetention } from './retention.ts'
+import { visitSweep } from './sweep.ts'
+
+type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'blobs' | 'log'>
+
+/** The durable work of this room, by kind. */
+export function agentWork(deps: Parts): Record<string, Work> {
+  return {
+    release: (operation, lease) => visitRelease(deps, operation, lease),
+    'remove-machine': (operation, lease) => visitRemoval(deps, operation, lease),
+    'delete-agent': (operation, lease) => visitDeletion(deps, operation, lease),
+    sweep: (operation, lease) => visitSweep(deps, operation, lease),
+    retention: (operation, lease) => visitRetention(deps, operation, lease),
+  }
+}
+
+/** Rows that repeat for ever; one of each, however many servers start. */
+export async function scheduleAgentWork({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
+  for (const { kind, subject } of [
+    { kind: 'sweep', subject: 'sweep:machines' },
+    { kind: 'retention', subject: 'retention:agents' },
+  ]) {
+    await startOperation(db.jobs, { kind, subject, namespaceId: null, now: clock.now() })
+  }
+}

@@ -1,0 +1,142 @@
+import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
+import type { DeployPlan, DeployRequest } from '@agentctl/contract/agents.ts'
+import type { Role } from '@agentctl/contract/endpoint.ts'
+import { GRACE_DAYS, hourlyMicros, quote } from '../billing/quotes.ts'
+import type { Deps } from '../deps.ts'
+import { enterNamespace } from '../identity/access.ts'
+import type { Caller } from '../platform/http.ts'
+import { agentUrl } from './agents.ts'
+import { checkEnvironment } from './deploys.ts'
+import { contentsOf, missingContents } from './files.ts'
+import { wantedLabel } from './labels.ts'
+import { LOG_DAYS } from './limits.ts'
+import { machineSizes } from './machine-sizes.ts'
+import { findAgentByName, findRelease, listReleaseFiles } from './store.ts'
+
+/** What a deploy would do and cost. No changes means that what would be deployed is what serves now. */
+export async function planDeploy(
+  deps: Pick<Deps, 'db' | 'config'>,
+  caller: Caller,
+  request: DeployRequest,
+  role: Role,
+): Promise<DeployPlan> {
+  const contents = contentsOf(request.files)
+  checkEnvironment(Object.keys(request.config.env))
+  return deps.db.as({ account: caller.accountId }, async (tx) => {
+    const namespace = await enterNamespace(tx, caller, request.namespace, role)
+    const agent = await findAgentByName(tx, namespace.id, request.name)
+    const live = agent?.releaseId ? await findRelease(tx, agent.releaseId) : undefined
+    const liveFiles = live ? await listReleaseFiles(tx, live.id) : []
+    const missing = await missingContents(tx, namespace.ownerAccountId, contents)
+    const { size } = request.config
+    const changes: string[] = []
+    if (!agent) {
+      const url = agentUrl(deps, wantedLabel(request.name, namespace.name))
+      changes.push(
+        `Create the agent ${request.name} in the namespace ${namespace.name}; its address is ${url} if that is free.`,
+      )
+    }
+    if (!live) changes.push(`Start a ${size} machine in Seoul: ${machineSizes[size].has}.`)
+    else {
+      changes.push(...configChanges(live.config, request.config), ...fileChanges(liveFiles, request.files))
+      if (changes.length > 0)
+        changes.push(`Release ${live.number} serves until the new one has passed its health check.`)
+    }
+    return {
+      agent: {
+        name: request.name,
+        namespace: namespace.name,
+        url: agent ? agentUrl(deps, agent.label) : null,
+        exists: agent !== undefined,
+      },
+      changes,
+      upload: {
+        files: request.files.length,
+        missing,
+        missingBytes: missing.reduce((bytes, sha256) => bytes + (contents.get(sha256) ?? 0), 0),
+      },
+      ...quote(size),
+      timeline: timeline(size),
+    }
+  })
+}
+
+function configChanges(live: AgentConfig, next: AgentConfig): string[] {
+  const changes: string[] = []
+  if (live.size !== next.size) {
+    changes.push(
+      `Move from a ${live.size} to a ${next.size} machine (${machineSizes[next.size].has}); what the agent keeps in its home directory stays behind.`,
+    )
+  }
+  const said = (value: string | number | null) => (value === null ? 'none' : `"${value}"`)
+  const compare = (what: string, from: string | number | null, to: string | number | null): void => {
+    if (from !== to) changes.push(`Change the ${what} from ${said(from)} to ${said(to)}.`)
+  }
+  compare('install command', live.install, next.install)
+  compare('start command', live.start, next.start)
+  compare('port', live.port, next.port)
+  compare('health path', live.health.path, next.health.path)
+  compare('health timeout in seconds', live.health.timeoutSeconds, next.health.timeoutSeconds)
+  const names = (verb: string, list: string[]): void => {
+    if (list.length > 0) changes.push(`${verb} the environment: ${list.sort().join(', ')}.`)
+  }
+  names(
+    'Add to',
+    Object.keys(next.env).filter((name) => !(name in live.env)),
+  )
+  names(
+    'Remove from',
+    Object.keys(live.env).filter((name) => !(name in next.env)),
+  )
+  names(
+    'Change in',
+    Object.keys(next.env).filter((name) => name in live.env && live.env[name] !== next.env[name]),
+  )
+  return changes
+}
+
+function fileChanges(live: readonly ManifestFile[], next: readonly ManifestFile[]): string[] {
+  const before = new Map(live.map((file) => [file.path, file]))
+  let added = 0
+  let changed = 0
+  for (const file of next) {
+    const old = before.get(file.path)
+    if (!old) added++
+    else if (old.sha256 !== file.sha256 || old.executable !== file.executable) changed++
+  }
+  const after = new Set(next.map((file) => file.path))
+  const removed = live.filter((file) => !after.has(file.path)).length
+  if (added + changed + removed === 0) return []
+  return [`Files: ${added} added, ${changed} changed, ${removed} removed.`]
+}
+
+function timeline(size: AgentConfig['size']): DeployPlan['timeline'] {
+  const hourly = (state: keyof typeof hourlyMicros) => String(hourlyMicros[state])
+  return [
+    {
+      state: 'running',
+      hourlyMicros: hourly(size),
+      consequence: `Charged by the second from its first healthy moment; logs are kept for ${LOG_DAYS} days.`,
+    },
+    {
+      state: 'stopped',
+      hourlyMicros: hourly('stopped'),
+      consequence: 'The machine is released; a snapshot keeps its files.',
+    },
+    {
+      state: 'suspended',
+      hourlyMicros: hourly('suspended'),
+      consequence: `When the credits are used up: the machine is released and a snapshot is kept for ${GRACE_DAYS} days. A deposit brings the agent back with its files.`,
+    },
+    {
+      state: 'snapshot deleted',
+      hourlyMicros: '0',
+      consequence: `${GRACE_DAYS} days after the suspension: the files of the machine are gone; the configuration and the last release are kept.`,
+    },
+    {
+      state: 'deleted',
+      hourlyMicros: '0',
+      consequence: 'Machine, files, secrets and logs are deleted at once and cannot be brought back.',
+    },
+  ]
+}

@@ -1,0 +1,317 @@
+import { z } from 'zod'
+import type { Deps } from '../deps.ts'
+import { secondsAfter } from '../platform/clock.ts'
+import type { Sql } from '../platform/db.ts'
+import { newId } from '../platform/ids.ts'
+import type { Sealed } from '../platform/keyring.ts'
+import type { Lease, Operation, Outcome } from '../platform/operations.ts'
+import { newToken, tokenHash } from '../platform/tokens.ts'
+import { openAssets } from './assets.ts'
+import { FIRST_RELEASE_SECONDS, INSTALL_MARGIN_SECONDS, MACHINES_PER_ACCOUNT } from './limits.ts'
+import { renderMachineScript } from './machine-script.ts'
+import { machineSizes } from './machine-sizes.ts'
+import { countMachines, insertMachine, listMachines, type MachineRow } from './machine-store.ts'
+import { failRelease, machineComing } from './reports.ts'
+import { type AgentRow, findAgentById, findRelease, lockAgent, type ReleaseRow } from './store.ts'
+
+/** What the operation remembers between visits. */
+const Memory = z.object({
+  releaseId: z.string(),
+  /** The bootstrap token of its machine, sealed: the same one for every order, whichever of them succeeds. */
+  bootstrap: z.object({ keyId: z.string(), nonce: z.string(), ciphertext: z.string() }).exactOptional(),
+  /** Set before an order goes out and while it is not known what became of it: how often was looked since. */
+  looks: z.int().exactOptional(),
+  /** How often the provider was asked how its machine is doing. */
+  polls: z.int().exactOptional(),
+})
+type Memory = z.infer<typeof Memory>
+
+/** Pauses before looking for a machine whose order was not answered; after the last look it is ordered again. */
+const LOOK_AGAIN_SECONDS = [0, 2, 8] as const
+const ORDER_AGAIN_SECONDS = 5
+const POLL_SECONDS_MAX = 10
+/** A machine that has not polled for so long is asked about at the provider. */
+const SILENT_SECONDS = 90
+
+type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'log'>
+
+interface Sight {
+  memory: Memory
+  agent: AgentRow
+  release: ReleaseRow
+  machines: MachineRow[]
+}
+
+/**
+ * Brings a release to a machine: makes sure of the machine, says what it should run, and waits for its report. Each
+ * visit looks at what is and takes the next step; the report itself ends the operation.
+ */
+export async function visitRelease(
+  deps: Parts,
+  operation: Operation,
+  lease: Lease,
+): Promise<Outcome | 'settled'> {
+  const memory = Memory.parse(operation.stepData)
+  const release = await findRelease(deps.db.jobs, memory.releaseId)
+  const agent = release && (await findAgentById(deps.db.jobs, release.agentId))
+  if (!agent || (release.status !== 'pending' && release.status !== 'starting')) return { state: 'done' }
+  const sight: Sight = { memory, agent, release, machines: await listMachines(deps.db.jobs, agent.id) }
+  const late = lateness(sight, deps.clock.now())
+  if (late) return fail(deps, lease, sight, late)
+
+  const machine = machineComing(sight.machines)
+  const plan = machineSizes[release.config.size].plan
+  if (!machine || (machine.state === 'ready' && machine.plan !== plan)) {
+    return intend(deps, operation, lease, sight, plan)
+  }
+  if (agent.desiredReleaseId !== release.id) {
+    return lease.write(async (tx) => {
+      await desire(tx, sight)
+      return settleAgain(lease, tx, operation, memory, 0)
+    })
+  }
+  if (machine.state === 'intended') return order(deps, operation, lease, sight, machine)
+  if (machine.address === null) return learnAddress(deps, operation, lease, sight, machine)
+  return watch(deps, operation, lease, sight, machine)
+}
+
+function withoutLooks({ looks: _, ...memory }: Memory): Memory {
+  return memory
+}
+
+async function settleAgain(
+  lease: Lease,
+  tx: Sql,
+  operation: Operation,
+  memory: Memory,
+  afterSeconds: number,
+): Promise<'settled'> {
+  await lease.settle(tx, { state: 'again', afterSeconds, step: operation.step, stepData: { ...memory } })
+  return 'settled'
+}
+
+/** The intent row, and what the machine should run once it is there, before anything is asked of the provider. */
+async function intend(
+  deps: Parts,
+  operation: Operation,
+  lease: Lease,
+  sight: Sight,
+  plan: string,
+): Promise<Outcome | 'settled'> {
+  const { agent, memory } = sight
+  const token = newToken('b')
+  const now = deps.clock.now()
+  const outcome = await lease.write(async (tx) => {
+    // Deploys of several agents of the account may be here at once; the limit holds for all of them together.
+    await tx`select pg_advisory_xact_lock(hashtextextended(${`machines of ${agent.ownerAccountId}`}, 4207719))`
+    const others = await countMachines(tx, agent.ownerAccountId, { exceptOfAgent: agent.id })
+    if (others >= MACHINES_PER_ACCOUNT) return undefined
+    await insertMachine(tx, {
+      id: newId('mch'),
+      agentId: agent.id,
+      namespaceId: agent.namespaceId,
+      operationId: operation.id,
+      plan,
+      bootstrapHash: tokenHash(token.reveal()),
+      now,
+    })
+    await desire(tx, sight)
+    await say(tx, sight, 'Making a machine')
+    const sealed = deps.keyring.seal(Buffer.from(token.reveal()), operation.id)
+    return settleAgain(lease, tx, operation, { releaseId: memory.releaseId, bootstrap: kept(sealed) }, 0)
+  })
+  if (outcome) return outcome
+  return fail(deps, lease, sight, {
+    reason: 'agent_limit',
+    message: `The account has ${MACHINES_PER_ACCOUNT} machines already.`,
+  })
+}
+
+async function desire(tx: Sql, { agent, release }: Sight): Promise<void> {
+  if (!(await lockAgent(tx, agent.id))) return
+  await tx`
+    update agents set desired_release_id = ${release.id}, revision = revision + 1
+    where id = ${agent.id} and desired_release_id is distinct from ${release.id}`
+}
+
+async function say(tx: Sql, { release }: Sight, step: string): Promise<void> {
+  await tx`
+    update releases set step = ${step}
+    where id = ${release.id} and status = 'pending' and step is distinct from ${step}`
+}
+
+/** Adopt before create: what carries the label already is the machine, whoever ordered it. */
+async function order(
+  deps: Parts,
+  operation: Operation,
+  lease: Lease,
+  sight: Sight,
+  machine: MachineRow,
+): Promise<Outcome | 'settled'> {
+  const { memory, agent } = sight
+  const [oldest, ...others] = await deps.machines.listByLabel(machine.label)
+  if (oldest) {
+    for (const other of others) await deps.machines.delete(other.id)
+    return adopt(operation, lease, sight, machine, oldest)
+  }
+  if (memory.looks !== undefined && memory.looks < LOOK_AGAIN_SECONDS.length) {
+    const looks = memory.looks + 1
+    return lease.write((tx) =>
+      settleAgain(lease, tx, operation, { ...memory, looks }, LOOK_AGAIN_SECONDS[looks] ?? 0),
+    )
+  }
+  const script = await scriptFor(deps, operation, memory)
+  // From here on it may be there, even if we are not any more.
+  await lease.write(
+    (tx) =>
+      tx`update operations set step_data = ${tx.json({ ...memory, looks: 0 } as never)} where id = ${operation.id}`,
+  )
+  const outcome = await deps.machines.create({
+    label: machine.label,
+    plan: machine.plan,
+    agentId: agent.id,
+    userData: script,
+  })
+  switch (outcome.state) {
+    case 'created':
+      return adopt(operation, lease, sight, machine, outcome.machine)
+    case 'unknown':
+      return { state: 'again', afterSeconds: LOOK_AGAIN_SECONDS[1], stepData: { ...memory, looks: 0 } }
+    case 'not_now':
+      return { state: 'again', afterSeconds: ORDER_AGAIN_SECONDS, stepData: withoutLooks(memory) }
+    case 'refused':
+      return fail(deps, lease, sight, {
+        reason: 'machine_refused',
+        message: `The provider refused to make a machine: ${outcome.message}`,
+      })
+  }
+}
+
+async function adopt(
+  operation: Operation,
+  lease: Lease,
+  sight: Sight,
+  machine: MachineRow,
+  found: { id: string; address: string | null },
+): Promise<'settled'> {
+  const memory = withoutLooks(sight.memory)
+  return lease.write(async (tx) => {
+    await tx`
+      update machines set provider_id = ${found.id}, address = ${found.address}, state = 'created'
+      where id = ${machine.id} and state = 'intended'`
+    await say(tx, sight, 'Its machine starts')
+    return settleAgain(lease, tx, operation, { ...memory, polls: 0 }, pollPause(0))
+  })
+}
+
+async function scriptFor({ config, keyring }: Parts, operation: Operation, memory: Memory): Promise<string> {
+  if (!memory.bootstrap) throw new Error('The operation has no bootstrap token.')
+  const { node, runner } = await openAssets(config)
+  const { keyId, nonce, ciphertext } = memory.bootstrap
+  const sealed = { keyId, nonce: Buffer.from(nonce, 'base64'), ciphertext: Buffer.from(ciphertext, 'base64') }
+  return renderMachineScript({
+    apiUrl: config.apiUrl,
+    bootstrapToken: keyring.open(sealed, operation.id).toString(),
+    node: { sha256: node.sha256, version: process.versions.node },
+    runner: { sha256: runner.sha256 },
+  })
+}
+
+function kept({ keyId, nonce, ciphertext }: Sealed): NonNullable<Memory['bootstrap']> {
+  return { keyId, nonce: nonce.toString('base64'), ciphertext: ciphertext.toString('base64') }
+}
+
+/** Quick at first, since an address is often there at once; then as seldom as the provider likes it. */
+function pollPause(polls: number): number {
+  return Math.min(0.2 * 2 ** polls, POLL_SECONDS_MAX)
+}
+
+async function learnAddress(
+  deps: Parts,
+  operation: Operation,
+  lease: Lease,
+  sight: Sight,
+  machine: MachineRow,
+): Promise<Outcome | 'settled'> {
+  const polls = (sight.memory.polls ?? 0) + 1
+  const found = machine.providerId === null ? undefined : await deps.machines.find(machine.providerId)
+  if (!found) return lost(deps, operation, lease, sight, machine)
+  return lease.write(async (tx) => {
+    if (found.address !== null) {
+      await tx`update machines set address = ${found.address} where id = ${machine.id} and state = 'created'`
+    }
+    return settleAgain(
+      lease,
+      tx,
+      operation,
+      { ...sight.memory, polls },
+      found.address ? POLL_SECONDS_MAX : pollPause(polls),
+    )
+  })
+}
+
+/** The machine knows what to run; its report wakes us. A silent one is asked about at the provider. */
+async function watch(
+  deps: Parts,
+  operation: Operation,
+  lease: Lease,
+  sight: Sight,
+  machine: MachineRow,
+): Promise<Outcome | 'settled'> {
+  const now = deps.clock.now()
+  const silentSince = machine.seenAt ?? machine.createdAt
+  if (secondsAfter(silentSince, SILENT_SECONDS) < now && machine.providerId !== null) {
+    const found = await deps.machines.find(machine.providerId)
+    if (!found) return lost(deps, operation, lease, sight, machine)
+  }
+  return { state: 'again', afterSeconds: POLL_SECONDS_MAX }
+}
+
+/** The provider does not have it any more: the next visit makes another one. */
+async function lost(
+  { clock, log }: Parts,
+  operation: Operation,
+  lease: Lease,
+  { memory }: Sight,
+  machine: MachineRow,
+): Promise<'settled'> {
+  log.error('A machine is gone at the provider', { machineId: machine.id, agentId: machine.agentId })
+  return lease.write(async (tx) => {
+    await tx`
+      update machines set state = 'deleted', deleted_at = ${clock.now()}, token_hash = null, bootstrap_hash = null,
+        key_id = null, router_nonce = null, router_ciphertext = null, address = null, port = null
+      where id = ${machine.id}`
+    return settleAgain(lease, tx, operation, { releaseId: memory.releaseId }, 0)
+  })
+}
+
+type Failure = NonNullable<ReleaseRow['failure']>
+
+/** Why a release has had its time, or undefined. */
+function lateness({ agent, release, machines }: Sight, now: Date): Omit<Failure, 'logTail'> | undefined {
+  const machine = machineComing(machines)
+  const first = agent.releaseId === null || machine?.state !== 'ready'
+  const allowed = first
+    ? FIRST_RELEASE_SECONDS
+    : INSTALL_MARGIN_SECONDS + release.config.health.timeoutSeconds
+  if (secondsAfter(release.createdAt, allowed) > now) return undefined
+  const minutes = Math.round(allowed / 60)
+  if (!machine || machine.seenAt === null) {
+    return { reason: 'machine_not_ready', message: `Its machine was not ready within ${minutes} minutes.` }
+  }
+  return { reason: 'timeout', message: `It was not healthy within ${minutes} minutes.` }
+}
+
+async function fail(
+  { clock }: Parts,
+  lease: Lease,
+  { release, agent }: Sight,
+  failure: Omit<Failure, 'logTail'>,
+): Promise<'settled'> {
+  return lease.write<'settled'>(async (tx) => {
+    await lockAgent(tx, agent.id)
+    await failRelease(tx, { releaseId: release.id, failure: { ...failure, logTail: [] }, now: clock.now() })
+    await lease.settle(tx, { state: 'failed', error: failure.reason })
+    return 'settled'
+  })
+}

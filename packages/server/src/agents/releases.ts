@@ -1,0 +1,193 @@
+import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
+import type { Release, ReleaseStatus } from '@agentctl/contract/agents.ts'
+import type { Role } from '@agentctl/contract/endpoint.ts'
+import type { Deps } from '../deps.ts'
+import type { Sql } from '../platform/db.ts'
+import type { Caller } from '../platform/http.ts'
+import { newId } from '../platform/ids.ts'
+import { startOperation } from '../platform/operations.ts'
+import { Problem } from '../platform/problem.ts'
+import type { Wakes } from '../platform/wakes.ts'
+import { type AgentWanted, enterAgent, enterNamespaceOf, noSuchAgent } from './agents.ts'
+import {
+  type AgentRow,
+  copyReleaseFiles,
+  findAgentById,
+  findEarlierHealthyRelease,
+  findRelease,
+  findReleaseByNumber,
+  insertRelease,
+  insertReleaseFiles,
+  listReleaseRows,
+  lockAgent,
+  type ReleaseRow,
+} from './store.ts'
+
+export function releaseView(release: ReleaseRow): Release {
+  return {
+    id: release.id,
+    agentId: release.agentId,
+    number: release.number,
+    status: release.status,
+    step: release.step,
+    failure: release.failure,
+    timings: release.timings,
+    repeats: release.repeats,
+    files: release.files,
+    createdAt: release.createdAt.toISOString(),
+    liveAt: release.liveAt?.toISOString() ?? null,
+  }
+}
+
+/** Where the files of a new release are: a manifest, or an earlier release that it repeats. */
+type Content = { files: readonly ManifestFile[] } | { repeating: ReleaseRow }
+
+/** Records a release and the operation that brings it about, in the caller's transaction. */
+export async function beginRelease(
+  tx: Sql,
+  agent: Pick<AgentRow, 'id' | 'namespaceId'>,
+  { config, content, now }: { config: AgentConfig; content: Content; now: Date },
+): Promise<ReleaseRow> {
+  const id = newId('rel')
+  // The operation first, then the agent: everybody locks in this order.
+  const operationId = await startOperation(tx, {
+    kind: 'release',
+    subject: agent.id,
+    namespaceId: agent.namespaceId,
+    stepData: { releaseId: id },
+    now,
+  })
+  if (!operationId) throw new Problem('deploy_in_progress')
+  if (!(await lockAgent(tx, agent.id))) throw noSuchAgent()
+  const repeats = 'repeating' in content ? (content.repeating.repeats ?? content.repeating.id) : null
+  const files = 'repeating' in content ? content.repeating.files : content.files.length
+  const release = await insertRelease(tx, { ...ids(agent), id, config, repeats, files, now })
+  if ('repeating' in content) await copyReleaseFiles(tx, content.repeating.id, id)
+  else await insertReleaseFiles(tx, id, content.files)
+  await tx`
+    update agents set used_at = ${now}, status = case when release_id is null then 'starting' else status end
+    where id = ${agent.id}`
+  return release
+}
+
+const ids = (agent: Pick<AgentRow, 'id' | 'namespaceId'>) => ({
+  agentId: agent.id,
+  namespaceId: agent.namespaceId,
+})
+
+/** Starts the live release afresh; its process gets the secrets of now. */
+export async function restartAgent(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  caller: Caller,
+  wanted: AgentWanted,
+  role: Role,
+): Promise<ReleaseRow> {
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const agent = await enterAgent(tx, caller, wanted, role)
+    const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
+    if (!live) throw new Problem('agent_not_running', 'The agent has no release that runs.')
+    return beginRelease(tx, agent, { config: live.config, content: { repeating: live }, now: clock.now() })
+  })
+}
+
+/** Deploys an earlier healthy release again: the one of this number, else the one that was live before. */
+export async function rollBack(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  caller: Caller,
+  wanted: AgentWanted & { number: number | undefined },
+  role: Role,
+): Promise<ReleaseRow> {
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const agent = await enterAgent(tx, caller, wanted, role)
+    const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
+    const earlier =
+      wanted.number === undefined
+        ? await findEarlierHealthyRelease(tx, agent.id, live)
+        : await findReleaseByNumber(tx, agent.id, wanted.number)
+    if (!earlier) throw new Problem('nothing_to_roll_back')
+    if (earlier.liveAt === null) {
+      throw new Problem('nothing_to_roll_back', `Release ${earlier.number} was never healthy.`)
+    }
+    const [{ gone = 0 } = {}] = await tx<{ gone: number }[]>`
+      select count(*)::int as gone from release_files f
+      where f.release_id = ${earlier.id} and not exists
+        (select from blobs b where b.account_id = ${agent.ownerAccountId} and b.sha256 = f.sha256)`
+    if (gone > 0) {
+      throw new Problem(
+        'nothing_to_roll_back',
+        `The files of release ${earlier.number} are not kept any more.`,
+        {
+          fix: 'Check that version out and run: agentctl deploy',
+        },
+      )
+    }
+    return beginRelease(tx, agent, {
+      config: earlier.config,
+      content: { repeating: earlier },
+      now: clock.now(),
+    })
+  })
+}
+
+export async function listReleases(
+  { db }: Pick<Deps, 'db'>,
+  caller: Caller,
+  wanted: AgentWanted,
+  role: Role,
+): Promise<ReleaseRow[]> {
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const agent = await enterAgent(tx, caller, wanted, role)
+    return listReleaseRows(tx, agent.id)
+  })
+}
+
+/** One release; waits until it differs from what the caller has seen of it. */
+export async function awaitRelease(
+  { db, wakes }: Pick<Deps, 'db'> & { wakes: Wakes },
+  caller: Caller,
+  wanted: {
+    release: string
+    waitSeconds: number
+    status?: ReleaseStatus | undefined
+    step?: string | undefined
+  },
+  role: Role,
+  signal: AbortSignal,
+): Promise<ReleaseRow> {
+  const wake = wakes.of(wanted.release)
+  try {
+    const deadline = performance.now() + wanted.waitSeconds * 1000
+    let { status, step } = wanted
+    for (;;) {
+      const release = await showRelease({ db }, caller, wanted.release, role)
+      if (status === undefined && step === undefined) {
+        status = release.status
+        step = release.step ?? ''
+      }
+      const remaining = deadline - performance.now()
+      const changed =
+        (status !== undefined && status !== release.status) ||
+        (step !== undefined && step !== (release.step ?? ''))
+      if (changed || remaining <= 0 || signal.aborted) return release
+      await wake.next(remaining, signal)
+    }
+  } finally {
+    wake.close()
+  }
+}
+
+async function showRelease(
+  { db }: Pick<Deps, 'db'>,
+  caller: Caller,
+  id: string,
+  role: Role,
+): Promise<ReleaseRow> {
+  const noSuchRelease = () => new Problem('not_found', 'There is no such release.')
+  return db.as({ account: caller.accountId }, async (tx) => {
+    const release = await findRelease(tx, id)
+    const agent = release && (await findAgentById(tx, release.agentId))
+    if (!agent) throw noSuchRelease()
+    await enterNamespaceOf(tx, caller, agent, role, noSuchRelease)
+    return release
+  })
+}

@@ -1,0 +1,44 @@
+import type { Deps } from '../deps.ts'
+import { secondsAfter } from '../platform/clock.ts'
+import type { Lease, Operation, Outcome } from '../platform/operations.ts'
+import { unneededBlobs } from './blob-retention.ts'
+import { LOG_DAYS, UNUSED_BLOB_DAYS } from './limits.ts'
+
+const DAY_SECONDS = 86_400
+/** Rows of machines and sightings that are gone. */
+const MACHINE_DAYS = 90
+const AT_ONCE = 5000
+const EVERY_SECONDS = 600
+
+/** Deletes what has had its time: logs, blobs that nothing uses, rows of machines that are long gone. */
+export async function visitRetention(
+  { clock, blobs }: Pick<Deps, 'clock' | 'blobs'>,
+  _operation: Operation,
+  lease: Lease,
+): Promise<Outcome> {
+  const now = clock.now()
+  const before = (days: number): Date => secondsAfter(now, -days * DAY_SECONDS)
+  const more = await lease.write(async (tx) => {
+    const logs = await tx`
+      delete from agent_logs where ctid = any(array(
+        select ctid from agent_logs where at < ${before(LOG_DAYS)} limit ${AT_ONCE}))`
+    await tx`delete from machines where state = 'deleted' and deleted_at < ${before(MACHINE_DAYS)}`
+    await tx`delete from orphan_sightings where first_seen_at < ${before(MACHINE_DAYS)}`
+    const unused = await tx<{ accountId: string; sha256: Buffer }[]>`
+      select account_id as "accountId", sha256 from blobs where used_at < ${before(UNUSED_BLOB_DAYS)} limit ${AT_ONCE}`
+    const byAccount = Map.groupBy(unused, ({ accountId }) => accountId)
+    let deleted = 0
+    for (const [accountId, candidates] of byAccount) {
+      const hashes = candidates.map(({ sha256 }) => sha256)
+      const gone = await unneededBlobs(tx, accountId, hashes, before(UNUSED_BLOB_DAYS))
+      for (const sha256 of gone) await blobs.delete(accountId, sha256)
+      // What is still needed is asked about again in a month, not at each visit.
+      await tx`
+        update blobs set used_at = ${now}
+        where account_id = ${accountId} and sha256 = any(${hashes}::bytea[]) and used_at < ${before(UNUSED_BLOB_DAYS)}`
+      deleted += gone.length
+    }
+    return logs.count === AT_ONCE || unused.length === AT_ONCE || deleted === AT_ONCE
+  })
+  return { state: 'again', afterSeconds: more ? 0 : EVERY_SECONDS }
+}

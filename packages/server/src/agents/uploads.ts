@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto'
+import type { Role } from '@agentctl/contract/endpoint.ts'
+import type { Deps } from '../deps.ts'
+import { enterNamespace } from '../identity/access.ts'
+import type { Caller } from '../platform/http.ts'
+import { Problem } from '../platform/problem.ts'
+import { type IncomingBlob, readBlobStream } from './blob-stream.ts'
+import { hashes, touchContents } from './files.ts'
+import { ACCOUNT_BYTES_MAX, BLOB_BYTES_MAX } from './limits.ts'
+
+const BODY_BYTES_MAX = 1024 ** 3
+/** Blobs up to this size are held in memory, so that many of them are written at once. */
+const SMALL_BYTES = 256 * 1024
+const BATCH_BYTES = 8 * 1024 * 1024
+const BATCH_BLOBS = 500
+const WRITERS = 8
+
+interface Waiting {
+  sha256: string
+  bytes: Buffer
+}
+
+/** Keeps the blobs of one upload for the account that pays for the namespace. Each counts once it is on the disk. */
+export async function storeUpload(
+  deps: Pick<Deps, 'db' | 'clock' | 'blobs'>,
+  caller: Caller,
+  upload: { namespace: string | undefined; body: AsyncIterable<Uint8Array> },
+  role: Role,
+): Promise<{ stored: number; bytes: number }> {
+  const { accountId, kept } = await deps.db.as({ account: caller.accountId }, async (tx) => {
+    const { ownerAccountId } = await enterNamespace(tx, caller, upload.namespace, role)
+    const [sum] = await tx<{ bytes: number }[]>`
+      select coalesce(sum(size), 0)::float8 as bytes from blobs where account_id = ${ownerAccountId}`
+    return { accountId: ownerAccountId, kept: sum?.bytes ?? 0 }
+  })
+  let stored = 0
+  let bytes = 0
+  let batch: Waiting[] = []
+  let batchBytes = 0
+
+  const record = (sizes: Map<string, number>) => recordBlobs(deps, caller, accountId, sizes)
+  const flush = async (): Promise<void> => {
+    const sizes = new Map(batch.map((blob) => [blob.sha256, blob.bytes.length]))
+    const queue = batch.filter((blob, at) => batch.findIndex((other) => other.sha256 === blob.sha256) === at)
+    await claimBlobs(deps, caller, accountId, sizes)
+    await Promise.all(
+      Array.from({ length: WRITERS }, async () => {
+        for (let blob = queue.pop(); blob; blob = queue.pop()) {
+          if (!(await deps.blobs.put(accountId, blob.sha256, [blob.bytes]))) throw wrongHash(blob.sha256)
+        }
+      }),
+    )
+    await record(sizes)
+    batch = []
+    batchBytes = 0
+  }
+
+  for await (const blob of readBlobStream(upload.body, {
+    blobBytesMax: BLOB_BYTES_MAX,
+    bodyBytesMax: BODY_BYTES_MAX,
+  })) {
+    if (kept + bytes + blob.size > ACCOUNT_BYTES_MAX) {
+      throw new Problem('payload_too_large', 'The account keeps as many files as it may.', {
+        fix: 'Delete agents that you do not need: agentctl agents delete NAME',
+      })
+    }
+    if (blob.size <= SMALL_BYTES) {
+      const whole = await gather(blob)
+      if (createHash('sha256').update(whole).digest('hex') !== blob.sha256) throw wrongHash(blob.sha256)
+      batch.push({ sha256: blob.sha256, bytes: whole })
+      batchBytes += whole.length
+      if (batchBytes >= BATCH_BYTES || batch.length >= BATCH_BLOBS) await flush()
+    } else {
+      const sizes = new Map([[blob.sha256, blob.size]])
+      await claimBlobs(deps, caller, accountId, sizes)
+      if (!(await deps.blobs.put(accountId, blob.sha256, blob.chunks))) throw wrongHash(blob.sha256)
+      await record(sizes)
+    }
+    stored += 1
+    bytes += blob.size
+  }
+  if (batch.length > 0) await flush()
+  return { stored, bytes }
+}
+
+async function gather(blob: IncomingBlob): Promise<Buffer> {
+  const parts: Uint8Array[] = []
+  for await (const part of blob.chunks) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+function wrongHash(sha256: string): Problem {
+  return new Problem('invalid_request', `The content sent as ${sha256} has another hash.`)
+}
+
+type Uploading = Pick<Deps, 'db' | 'clock'>
+
+/**
+ * Before the file is written: retention deletes files and rows of long unused blobs in one transaction, and whoever
+ * claims such a row waits for that, so that the file written next stays.
+ */
+async function claimBlobs(
+  { db, clock }: Uploading,
+  caller: Caller,
+  accountId: string,
+  sizes: ReadonlyMap<string, number>,
+): Promise<void> {
+  const now = clock.now()
+  await db.as({ account: caller.accountId }, (tx) =>
+    touchContents(tx, accountId, sizes, { now, unlessSince: now }),
+  )
+}
+
+async function recordBlobs(
+  { db, clock }: Uploading,
+  caller: Caller,
+  accountId: string,
+  sizes: ReadonlyMap<string, number>,
+): Promise<void> {
+  const now = clock.now()
+  const sorted = new Map([...sizes].sort(([a], [b]) => (a < b ? -1 : 1)))
+  await db.as(
+    { account: caller.accountId },
+    (tx) => tx`
+    insert into blobs (account_id, sha256, size, created_at, used_at)
+    select ${accountId}, sha256, size, ${now}, ${now}
+    from unnest(${hashes(sorted)}::bytea[], ${[...sorted.values()]}::bigint[]) as blob (sha256, size)
+    on conflict (account_id, sha256) do nothing`,
+  )
+}
