@@ -17,6 +17,9 @@ export type Absence = 'no_release' | 'starting' | 'crashed' | 'stopped'
 
 const REASON_HEADER = 'x-agentctl-reason'
 
+/** Twice what the router lets through, so that it alone decides what is too long. */
+const HEADER_BYTES_MAX = 64 * 1024
+
 /** Headers that concern one connection only; `transfer-encoding` stays, since the body is framed the same way again. */
 const HOP_BY_HOP = new Set([
   'connection',
@@ -39,7 +42,13 @@ export class AgentProxy {
 
   constructor(routerCredential: string) {
     this.#credential = digest(routerCredential)
-    this.#server = http.createServer({ keepAliveTimeout: 75_000, requestTimeout: 0, noDelay: true })
+    this.#server = http.createServer({
+      // Longer than the router keeps a connection, so that it is the router who ends one.
+      keepAliveTimeout: 90_000,
+      requestTimeout: 0,
+      noDelay: true,
+      maxHeaderSize: HEADER_BYTES_MAX,
+    })
     this.#server.on('request', (request, response) => this.#forward(request, response))
     this.#server.on('upgrade', (request, socket, head) => this.#tunnel(request, socket, head))
     // The agent decides about the body, so its 100 Continue is ours.
@@ -95,8 +104,11 @@ export class AgentProxy {
     while (target.open > 0 && Date.now() < deadline) await pause(20)
   }
 
-  close(): void {
-    this.#server.close()
+  /** Takes no new connection, lets what is open end within `ms`, and cuts off the rest. */
+  async close(ms: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeIdleConnections()
+    await Promise.race([closed, pause(ms)])
     this.#server.closeAllConnections()
   }
 
@@ -125,14 +137,18 @@ export class AgentProxy {
       headers: forwardHeaders(request.rawHeaders),
       setHost: false,
       agent: false,
-      joinDuplicateHeaders: false,
+      maxHeaderSize: HEADER_BYTES_MAX,
     })
     outgoing.on('response', (incoming) => {
       answered = true
-      response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, passHeaders(incoming.rawHeaders))
+      response.writeHead(
+        incoming.statusCode ?? 502,
+        incoming.statusMessage,
+        answerHeaders(incoming.rawHeaders),
+      )
       // The first byte of a stream of events may be long in coming; its headers must not wait for it.
       response.flushHeaders()
-      incoming.pipe(response)
+      stream(incoming, response)
       // Cut off in the middle: the router must see that too, not an end.
       incoming.on('error', () => response.destroy())
     })
@@ -145,7 +161,7 @@ export class AgentProxy {
       if (error.code === 'ECONNREFUSED') this.#absent(response, 'crashed')
       else refuse(response, 502, 'agent_failed', 'The agent closed the connection without an answer.')
     })
-    request.pipe(outgoing)
+    stream(request, outgoing)
     request.on('error', () => outgoing.destroy())
     response.on('close', () => {
       target.open--
@@ -179,12 +195,13 @@ export class AgentProxy {
         request.headers.upgrade ?? '',
       ],
       setHost: false,
+      maxHeaderSize: HEADER_BYTES_MAX,
       // Either side may finish sending and go on receiving.
       createConnection: () =>
         connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true }),
     })
     outgoing.on('upgrade', (answer, upstream: Socket, upstreamHead) => {
-      socket.write(headText(answer, passHeaders(answer.rawHeaders, ['connection', 'upgrade'])))
+      socket.write(headText(answer, answerHeaders(answer.rawHeaders, ['connection', 'upgrade'])))
       if (upstreamHead.length > 0) socket.write(upstreamHead)
       if (head.length > 0) upstream.write(head)
       upstream.pipe(socket)
@@ -195,7 +212,7 @@ export class AgentProxy {
     })
     // The agent declines the upgrade: its answer goes back as it is, and the connection ends with it.
     outgoing.on('response', (answer) => {
-      const headers = passHeaders(answer.rawHeaders, [], ['transfer-encoding'])
+      const headers = answerHeaders(answer.rawHeaders, [], ['transfer-encoding'])
       socket.write(headText(answer, [...headers, 'connection', 'close']))
       answer.pipe(socket)
       answer.on('error', () => socket.destroy())
@@ -268,6 +285,29 @@ const forwardHeaders = (raw: readonly string[]): string[] => [
   'connection',
   'close',
 ]
+
+/** Headers of the agent's answer. Those of the platform are the runner's own word, so an agent cannot say them. */
+const answerHeaders = (
+  raw: readonly string[],
+  keep: readonly string[] = [],
+  drop: readonly string[] = [],
+): string[] => {
+  const said = raw.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase())
+  return passHeaders(raw, keep, [...drop, ...said.filter((name) => name.startsWith('x-agentctl-'))])
+}
+
+/** Carries a body to its end, and then the trailers that came after it. */
+function stream(from: http.IncomingMessage, to: http.OutgoingMessage): void {
+  from.pipe(to, { end: false })
+  from.once('end', () => {
+    const trailers: [string, string][] = []
+    for (let at = 0; at + 1 < from.rawTrailers.length; at += 2) {
+      trailers.push([from.rawTrailers[at] ?? '', from.rawTrailers[at + 1] ?? ''])
+    }
+    if (trailers.length > 0) to.addTrailers(trailers)
+    to.end()
+  })
+}
 
 /** Name and value alternate, in the order and spelling in which they came. */
 function passHeaders(

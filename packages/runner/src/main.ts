@@ -76,8 +76,7 @@ async function main(): Promise<void> {
     const hard = setTimeout(() => process.exit(1), 60_000)
     hard.unref()
     await supervisor.stop()
-    proxy.close()
-    await Promise.all([machine.logs.flush(2000), machine.reports.flush(2000)])
+    await Promise.all([proxy.close(500), machine.logs.flush(2000), machine.reports.flush(2000)])
     process.exit(0)
   }
   process.once('SIGTERM', goDown)
@@ -100,6 +99,7 @@ async function main(): Promise<void> {
         log(`making room for runner ${wantedRunner.slice(0, 12)}`)
         // Whoever started us starts the new one, which adopts the agent: the same road as after a crash of ours.
         await Promise.all([machine.logs.flush(500), machine.reports.flush(500)])
+        await proxy.close(500)
         process.exit(0)
       } catch (error) {
         log(`the runner could not be updated, trying again: ${reasonOf(error)}`)

@@ -208,6 +208,15 @@ export class Supervisor {
   }
 }
 
-/** A release with other secrets, or under another configuration, is another wish. */
-const keyOf = (release: DesiredRelease): string =>
-  createHash('sha256').update(JSON.stringify(release)).digest('hex')
+/** A release with other secrets, or under another configuration, is another wish; in another order it is the same. */
+const keyOf = (release: DesiredRelease): string => {
+  const files = [...release.files].sort((a, b) => (a.path < b.path ? -1 : 1))
+  return createHash('sha256')
+    .update(JSON.stringify({ ...release, files }, inOrder))
+    .digest('hex')
+}
+
+const inOrder = (_key: string, value: unknown): unknown =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+    : value

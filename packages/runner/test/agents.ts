@@ -57,6 +57,16 @@ const server = http.createServer((request, response) => {
   }
   if (url.pathname === '/silent') return request.socket.destroy()
   if (url.pathname === '/crash') { response.end('bye'); return setTimeout(() => process.exit(3), 20) }
+  if (url.pathname === '/trailers') {
+    request.resume()
+    request.on('end', () => {
+      response.writeHead(200, { trailer: 'x-sum', 'x-agentctl-reason': 'stopped' })
+      response.write('body')
+      response.addTrailers({ 'x-sum': 'got ' + request.trailers['x-own-sum'] })
+      response.end()
+    })
+    return
+  }
   if (url.pathname === '/early') { response.writeHead(413, { connection: 'close' }); return response.end('too much') }
   if (url.pathname === '/log') {
     for (let i = 0; i < Number(url.searchParams.get('lines')); i++) console.log('line ' + i)

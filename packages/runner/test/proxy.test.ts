@@ -15,7 +15,10 @@ beforeAll(async () => {
     server.release(
       'rel_1',
       { 'index.js': manySided },
-      { start: 'node index.js', health: { path: '/health', timeoutSeconds: 20 } },
+      {
+        start: 'node --max-http-header-size=65536 index.js',
+        health: { path: '/health', timeoutSeconds: 20 },
+      },
     ),
   )
   await machine.reported('rel_1', 'healthy')
@@ -146,6 +149,31 @@ test('an answer before the end of the upload comes through', async () => {
   expect(message.statusCode).toBe(413)
   expect(await textOf(message)).toBe('too much')
   request.destroy()
+})
+
+test('trailers pass in both directions', async () => {
+  const { request, answer } = answerTo('/trailers', { method: 'POST', headers: { trailer: 'x-own-sum' } })
+  request.write('body')
+  request.addTrailers({ 'x-own-sum': '42' })
+  request.end()
+  const message = await answer
+  expect(await textOf(message)).toBe('body')
+  expect(message.trailers).toEqual({ 'x-sum': 'got 42' })
+})
+
+test('an agent cannot speak for the platform', async () => {
+  const { request, answer } = answerTo('/trailers', { method: 'POST' })
+  request.end()
+  const message = await answer
+  expect(message.statusCode).toBe(200)
+  expect(message.headers['x-agentctl-reason']).toBe(undefined)
+  message.resume()
+})
+
+test('headers as long as the router lets through reach the agent', async () => {
+  const response = await machine.fetch('/headers', { headers: { 'x-long': 'x'.repeat(31 * 1024) } })
+  expect(response.status).toBe(200)
+  expect(await response.text()).toContain('x'.repeat(31 * 1024))
 })
 
 test('a client that waits for 100 Continue gets it', async () => {

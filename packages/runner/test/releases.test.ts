@@ -367,9 +367,18 @@ test('another secret for the same release starts it anew, without a gap', async 
 
 test('a wish for the release that serves already is answered, without another start', async () => {
   const { server } = machine
-  await deployFirst()
+  const files = { 'index.js': answering('good'), 'other.txt': 'other' }
+  const release = server.release('rel_good', files, { start: 'node index.js' }, { ONE: '1', TWO: '2' })
+  server.desire(release)
+  await machine.reported('rel_good', 'healthy')
   const pid = machine.agentPid()
-  server.desire(server.desired.release)
+  // The same in another order, as a database may answer.
+  const { environment, ...rest } = release
+  server.desire({
+    environment: Object.fromEntries(Object.entries(environment).reverse()),
+    ...rest,
+    files: rest.files.toReversed(),
+  })
   await machine.reported('rel_good', 'healthy', 2)
   expect(machine.agentPid()).toBe(pid)
 })
