@@ -81,13 +81,12 @@ function runCli(
   return new Promise((resolve) => {
     const child = spawn(join(root, 'agentctl'), step.args, {
       cwd: root,
-      stdio: ['ignore', 'pipe', quiet ? 'ignore' : 'inherit'],
+      stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'ignore' : 'inherit'],
       env: { ...process.env, ...env, ...step.env },
     })
     let stdout = ''
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
       stdout += chunk
-      if (!quiet) process.stdout.write(chunk)
     })
     child.on('close', (code) => {
       if (!quiet) say('')
