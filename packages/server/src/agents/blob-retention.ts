@@ -14,11 +14,11 @@ export async function unneededBlobs(
 ): Promise<string[]> {
   const rows = await tx<{ sha256: string }[]>`
     delete from blobs b
-    where b.account_id = ${accountId} and b.sha256 = any(${[...candidates]}::bytea[])
+    where b.account_id = ${accountId} and b.sha256 = any(${tx.array([...candidates])})
       and ${usedBefore === undefined ? tx`true` : tx`b.used_at < ${usedBefore}`}
       and b.sha256 not in (
         select f.sha256 from release_files f
-        where f.sha256 = any(${[...candidates]}::bytea[]) and f.release_id in (
+        where f.sha256 = any(${tx.array([...candidates])}) and f.release_id in (
           select r.id from (
             select r.id, row_number() over (partition by r.agent_id order by r.number desc) as age,
               r.id in (a.release_id, a.desired_release_id) as current

@@ -38,7 +38,7 @@ export function contentsOf(files: readonly ManifestFile[]): Contents {
 export async function missingContents(tx: Sql, accountId: string, contents: Contents): Promise<string[]> {
   const kept = await tx<{ sha256: string; size: number }[]>`
     select encode(sha256, 'hex') as sha256, size::float8 as size from blobs
-    where account_id = ${accountId} and sha256 = any(${hashes(contents)})`
+    where account_id = ${accountId} and sha256 = any(${tx.array(hashes(contents))})`
   const sizes = new Map(kept.map((blob) => [blob.sha256, blob.size]))
   for (const [sha256, size] of contents) {
     if ((sizes.get(sha256) ?? size) !== size) {
@@ -62,7 +62,7 @@ export async function touchContents(
   await tx`
     with stale as (
       select sha256 from blobs
-      where account_id = ${accountId} and sha256 = any(${hashes(contents)}) and used_at < ${unlessSince}
+      where account_id = ${accountId} and sha256 = any(${tx.array(hashes(contents))}) and used_at < ${unlessSince}
       order by sha256 for update
     )
     update blobs set used_at = ${now} from stale

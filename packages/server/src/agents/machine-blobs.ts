@@ -14,7 +14,7 @@ export async function machineBlobs(
   const wish = await findWish(db.jobs, machine)
   const contents = await db.jobs<{ sha256: string; size: number }[]>`
     select distinct encode(f.sha256, 'hex') as sha256, f.size::float8 as size from release_files f
-    where f.release_id = ${wish?.releaseId ?? ''} and f.sha256 = any(${wanted.map((sha256) => Buffer.from(sha256, 'hex'))})`
+    where f.release_id = ${wish?.releaseId ?? ''} and f.sha256 = any(${db.jobs.array(wanted.map((sha256) => Buffer.from(sha256, 'hex')))})`
   if (!wish || contents.length !== wanted.length) {
     throw new Problem('not_found', 'Some of these files are not part of the release of this machine.', {
       fix: '',

@@ -35,7 +35,7 @@ export async function visitRetention(
       // What is still needed is asked about again in a month, not at each visit.
       await tx`
         update blobs set used_at = ${now}
-        where account_id = ${accountId} and sha256 = any(${hashes}::bytea[]) and used_at < ${before(UNUSED_BLOB_DAYS)}`
+        where account_id = ${accountId} and sha256 = any(${tx.array(hashes)}) and used_at < ${before(UNUSED_BLOB_DAYS)}`
       deleted += gone.length
     }
     return logs.count === AT_ONCE || unused.length === AT_ONCE || deleted === AT_ONCE

@@ -124,7 +124,7 @@ async function recordBlobs(
     (tx) => tx`
     insert into blobs (account_id, sha256, size, created_at, used_at)
     select ${accountId}, sha256, size, ${now}, ${now}
-    from unnest(${hashes(sorted)}::bytea[], ${[...sorted.values()]}::bigint[]) as blob (sha256, size)
+    from unnest(${tx.array(hashes(sorted))}::bytea[], ${[...sorted.values()]}::bigint[]) as blob (sha256, size)
     on conflict (account_id, sha256) do nothing`,
   )
 }
