@@ -44,11 +44,12 @@ type LoggedIn = Extract<LogInOutcome, { status: 'logged_in' }>
 
 /** What follows a proof: a session of its account, an account where the terms are agreed to, or the question for that. */
 export async function logIn(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
   proof: Proof,
   { acceptTerms = false, device }: { acceptTerms?: boolean | undefined; device?: string | undefined },
 ): Promise<LogInOutcome> {
   const { db, clock } = deps
+  requireNewestPepper(deps, proof)
   const accountId = await db.as({ account: null }, (tx) => findAccountByProof(tx, proof))
   if (accountId !== undefined) return logInTo(deps, accountId, proof, device)
   if (acceptTerms) return signUp(deps, proof, device)
@@ -63,7 +64,7 @@ export async function logIn(
 
 /** The second half of a login that had to ask for the terms. The token holds once and for a quarter of an hour. */
 export async function acceptTerms(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
   signupToken: string,
   device: string | undefined,
 ): Promise<LoggedIn> {
@@ -73,7 +74,17 @@ export async function acceptTerms(
     takeSignup(tx, hash, deps.clock.now()),
   )
   if (!proof) throw new Problem('login_failed')
+  requireNewestPepper(deps, proof)
   return signUp(deps, proof, device)
+}
+
+/**
+ * A proof that began before the newest pepper came cannot find a phone that has moved to it since, and would make a
+ * second account: whoever is caught in that quarter of an hour starts again.
+ */
+function requireNewestPepper({ pepper }: Pick<Deps, 'pepper'>, proof: Proof): void {
+  if (proof.method === 'phone' && proof.phone.pepperVersion !== pepper.version)
+    throw new Problem('login_failed')
 }
 
 async function logInTo(
@@ -127,11 +138,13 @@ async function insertFirstNamespace(tx: Sql, accountId: string, now: Date): Prom
  * session ends: whoever has the old phone is out.
  */
 export async function linkLoginMethod(
-  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
   caller: Caller,
   proof: Proof,
 ): Promise<void> {
+  const { db, clock } = deps
   const { accountId } = caller
+  requireNewestPepper(deps, proof)
   const now = clock.now()
   requireRecentLogin(caller, now)
   await db.as({ account: accountId }, async (tx) => {

@@ -112,7 +112,7 @@ export async function insertLoginMethod(tx: Sql, accountId: string, proof: Proof
 export async function moveToNewestPepper(tx: Sql, accountId: string, phone: HashedPhone): Promise<void> {
   await tx`
     update phones set phone_hmac = ${phone.hmac}, pepper_version = ${phone.pepperVersion}
-    where account_id = ${accountId} and phone_hmac = any(${phone.olderHmacs})`
+    where account_id = ${accountId} and phone_hmac = any(${tx.array(phone.olderHmacs)})`
 }
 
 /** Whether the account had a phone. */
@@ -158,7 +158,7 @@ export async function insertSignup(
   const phone = proof.method === 'phone' ? proof.phone : undefined
   await tx`
     insert into signups (token_hash, phone_hmac, pepper_version, older_hmacs, wallet_address, created_at, expires_at)
-    values (${signup.tokenHash}, ${phone?.hmac ?? null}, ${phone?.pepperVersion ?? null}, ${phone?.olderHmacs ?? null},
+    values (${signup.tokenHash}, ${phone?.hmac ?? null}, ${phone?.pepperVersion ?? null}, ${phone ? tx.array(phone.olderHmacs) : null},
             ${proof.method === 'wallet' ? proof.address : null}, ${signup.now}, ${signup.expiresAt})`
 }
 
@@ -252,7 +252,7 @@ export async function beginPhoneChallenge(
   const { phone } = challenge
   await tx`
     insert into phone_challenges as c (id, phone_hmac, pepper_version, older_hmacs, country, account_id, created_at, expires_at)
-    values (${challenge.id}, ${phone.hmac}, ${phone.pepperVersion}, ${phone.olderHmacs}, ${challenge.country},
+    values (${challenge.id}, ${phone.hmac}, ${phone.pepperVersion}, ${tx.array(phone.olderHmacs)}, ${challenge.country},
             ${challenge.accountId}, ${challenge.now}, ${challenge.expiresAt})
     on conflict (phone_hmac) do update set
       id = excluded.id, pepper_version = excluded.pepper_version, older_hmacs = excluded.older_hmacs,
