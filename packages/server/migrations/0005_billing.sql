@@ -117,8 +117,8 @@ create function ledger_entry_hash(
   amount_micros bigint, balance_micros bigint, at text
 ) returns bytea language sql immutable parallel safe as $$
   select sha256(previous || convert_to(
-    ledger_account_id || E'\n' || sequence || E'\n' || transaction_key || E'\n' || kind || E'\n' || reference || E'\n'
-      || amount_micros || E'\n' || balance_micros || E'\n' || at, 'UTF8'))
+    ledger_account_id || E'\n' || sequence::text || E'\n' || transaction_key || E'\n' || kind || E'\n' || reference || E'\n'
+      || amount_micros::text || E'\n' || balance_micros::text || E'\n' || at, 'UTF8'))
 $$;
 create function ledger_time(at timestamptz) returns text language sql immutable parallel safe as
   $$ select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
@@ -353,3 +353,178 @@ comment on column ledger_hold_ends.captured_micros is 'class=billing.ledger; pur
 comment on column ledger_hold_ends.at is 'class=billing.ledger; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column billing_accounts.account_id is 'class=account.id; purpose=pay; retention=account; export=yes; erase=delete';
 comment on column billing_accounts.ledger_account_id is 'class=billing.ledger; purpose=pay; retention=account; export=yes; erase=delete';
+
+-- Metering. A subject burns a rate from one moment to another; what it is, only the room that opened the meter knows.
+-- Whole seconds throughout, so that every run ends on a second and no part of one is counted twice or lost.
+create table meters (
+  id bigint generated always as identity primary key,
+  ledger_account_id text not null references ledger_balances,
+  subject text not null check (subject ~ '^[!-~]{1,200}$'),
+  -- For sums by namespace only; it may be gone when its usage is still read.
+  namespace_id text,
+  -- Micro-USD an hour.
+  rate_micros bigint not null check (rate_micros between 1 and 1000000000),
+  -- What the interval before left over, in 1/3600 micro-USD: rate changes drift by nothing either.
+  carry bigint not null default 0 check (carry between 0 and 3599),
+  from_at timestamptz not null check (from_at = date_trunc('second', from_at)),
+  to_at timestamptz check (to_at >= from_at and to_at = date_trunc('second', to_at)),
+  -- Where the watermark stood when it was opened: the run that begins there counts from from_at, however late the
+  -- opening was recorded.
+  opened_upto timestamptz not null,
+  -- Runs that begin before this look at it: 'infinity' while open.
+  counted_until timestamptz not null default 'infinity'
+);
+create unique index meters_open on meters (subject) where to_at is null;
+create index meters_counted on meters (counted_until);
+create index meters_account on meters (ledger_account_id, counted_until);
+create index meters_subject on meters (subject, from_at);
+comment on table meters is 'What burns credits: subject, rate, from, to. A rate change closes one and opens another.';
+
+-- Up to where everything has been charged. One row, locked first of all: a run takes it for itself, an opening or
+-- closing shares it, so that none is recorded in the shadow of a run that did not see it.
+create table meter_watermark (
+  is_only boolean primary key default true check (is_only),
+  upto timestamptz not null check (upto = date_trunc('second', upto))
+);
+insert into meter_watermark (upto) values ('epoch');
+comment on table meter_watermark is 'Up to where meters have been charged.';
+
+create table meter_runs (
+  upto timestamptz primary key,
+  -- Runs follow each other without gap or overlap: each begins where another ended, and no two at the same point.
+  since timestamptz not null unique check (since < upto),
+  charged_micros bigint not null,
+  account_count int not null,
+  depleted_count int not null
+);
+comment on table meter_runs is 'Every run of the meters. Never changed.';
+create trigger immutable before update or delete or truncate on meter_runs
+  for each statement execute function refuse_change();
+
+-- The whole micro-USD that an interval has burnt by a moment. Charges are differences of this, so that any number of
+-- runs charges what one run would.
+create function metered_micros(
+  rate_micros bigint, carry bigint, from_at timestamptz, to_at timestamptz, moment timestamptz
+) returns bigint language sql immutable parallel safe as $$
+  select (carry + rate_micros * greatest(0, extract(epoch from least(moment, to_at) - from_at)::bigint)) / 3600
+$$;
+
+-- What a run from one moment to another charges each account for.
+create function meter_dues(p_since timestamptz, p_upto timestamptz)
+returns table (ledger_account_id text, due_micros bigint) language sql stable parallel safe as $$
+  select m.ledger_account_id, sum(
+    metered_micros(m.rate_micros, m.carry, m.from_at, m.to_at, p_upto)
+    - case when m.opened_upto >= p_since then 0
+        else metered_micros(m.rate_micros, m.carry, m.from_at, m.to_at, p_since) end)::bigint
+  from meters m
+  where m.counted_until > p_since and m.from_at < p_upto
+  group by m.ledger_account_id
+$$;
+
+-- From this moment on the subject burns this rate; zero: nothing. The same again changes nothing. A moment that a run
+-- has already charged for stays charged.
+create function meter_set(
+  p_subject text, p_account text, p_namespace text, p_rate bigint, p_at timestamptz
+) returns boolean language plpgsql security definer set search_path = public as $$
+declare
+  watermark timestamptz;
+  moment timestamptz := date_trunc('second', p_at);
+  open meters;
+  last meters;
+begin
+  select upto into watermark from meter_watermark for share;
+  select * into open from meters where subject = p_subject and to_at is null for update;
+  if found then
+    if open.rate_micros = p_rate and open.ledger_account_id = p_account then return false; end if;
+    moment := greatest(moment, open.from_at);
+    if open.opened_upto < watermark then moment := greatest(moment, watermark); end if;
+    update meters set to_at = moment, counted_until = greatest(moment, opened_upto + interval '1 second')
+      where id = open.id;
+  end if;
+  if p_rate = 0 then return open.id is not null; end if;
+  select * into last from meters where subject = p_subject order by from_at desc, id desc limit 1;
+  insert into meters (ledger_account_id, subject, namespace_id, rate_micros, carry, from_at, opened_upto)
+  values (p_account, p_subject, p_namespace, p_rate,
+    coalesce((last.carry + last.rate_micros * extract(epoch from last.to_at - last.from_at)::bigint) % 3600, 0),
+    greatest(moment, last.to_at), watermark);
+  return true;
+end $$;
+
+-- Charges everything up to a moment, in one statement: capped at what each account has, accounts without enough
+-- flagged. False when a run has already come that far, so that whoever crashed or raced just runs it again.
+create function run_meters(p_upto timestamptz) returns boolean
+language plpgsql security definer set search_path = public as $$
+declare
+  watermark timestamptz;
+  moment timestamptz := date_trunc('second', p_upto);
+  run_key text := 'meter:' || ledger_time(date_trunc('second', p_upto));
+  period text;
+begin
+  -- A statement of its own: the next one then sees every meter that was opened while this waited.
+  select upto into watermark from meter_watermark for update;
+  if moment <= watermark then return false; end if;
+  period := ledger_time(watermark) || '/' || ledger_time(moment);
+  insert into ledger_transactions (key, kind, reference, at) values (run_key, 'charge', period, moment);
+  with charged as (
+    update ledger_balances b set
+      balance_micros = b.balance_micros - least(due.due_micros, greatest(0, b.balance_micros - b.held_micros)),
+      depleted_at = case when due.due_micros >= b.balance_micros - b.held_micros
+        then coalesce(b.depleted_at, moment) else b.depleted_at end,
+      entry_count = b.entry_count + case when b.balance_micros > b.held_micros then 1 else 0 end,
+      head_hash = case when b.balance_micros > b.held_micros then
+        ledger_entry_hash(b.head_hash, b.ledger_account_id, b.entry_count + 1, run_key, 'charge', period,
+          -least(due.due_micros, b.balance_micros - b.held_micros),
+          b.balance_micros - least(due.due_micros, b.balance_micros - b.held_micros), ledger_time(moment))
+        else b.head_hash end
+    from (select * from meter_dues(watermark, moment) order by ledger_account_id) due
+    where b.ledger_account_id = due.ledger_account_id and due.due_micros > 0
+      -- Flagged already and nothing to take: nothing to write.
+      and (b.depleted_at is null or b.balance_micros > b.held_micros)
+    returning b.ledger_account_id, old.balance_micros - new.balance_micros as micros, new.entry_count,
+      new.balance_micros, new.head_hash, old.depleted_at is null and new.depleted_at is not null as depleted
+  ), entered as (
+    insert into ledger_entries (ledger_account_id, sequence, transaction_key, amount_micros, balance_micros, hash)
+    select ledger_account_id, entry_count, run_key, -micros, balance_micros, head_hash from charged where micros > 0
+    union all
+    select 'sys_revenue', null, run_key, sum(micros)::bigint, null, null from charged having sum(micros) > 0
+  ), moved as (
+    update meter_watermark set upto = moment
+  )
+  insert into meter_runs (upto, since, charged_micros, account_count, depleted_count)
+  select moment, watermark, coalesce(sum(micros), 0), count(*) filter (where micros > 0), count(*) filter (where depleted)
+  from charged;
+  return true;
+end $$;
+
+alter table meters enable row level security;
+alter table meter_watermark enable row level security;
+alter table meter_runs enable row level security;
+revoke execute on function meter_set, run_meters from public;
+grant execute on function meter_set, run_meters to agentctl_jobs;
+grant select on meters, meter_watermark to agentctl_app;
+grant select on meters, meter_watermark, meter_runs to agentctl_jobs;
+create policy own on meters for select to agentctl_app
+  using (ledger_account_id in (select ledger_account_id from billing_accounts));
+-- The watermark says nothing about anybody.
+create policy own on meter_watermark for select to agentctl_app using (true);
+create policy work on meters for select to agentctl_jobs using (true);
+create policy work on meter_watermark for select to agentctl_jobs using (true);
+create policy work on meter_runs for select to agentctl_jobs using (true);
+
+comment on column meters.id is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.ledger_account_id is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.subject is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.namespace_id is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.rate_micros is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.carry is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.from_at is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.to_at is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.opened_upto is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meters.counted_until is 'class=billing.meter; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column meter_watermark.is_only is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
+comment on column meter_watermark.upto is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
+comment on column meter_runs.upto is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
+comment on column meter_runs.since is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
+comment on column meter_runs.charged_micros is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
+comment on column meter_runs.account_count is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
+comment on column meter_runs.depleted_count is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';

@@ -69,10 +69,10 @@ test('any number of runs charges what one run would, to the micro-dollar', async
 
 test('a rate change closes an interval and opens another, and loses no fraction between them', async () => {
   const who = await customer(PLENTY)
-  // One second at one micro-dollar an hour is a 3600th of the smallest amount: only what is carried over adds up.
-  for (let second = 0; second < 3600; second++) {
-    await rate(who, 'agt_changes', second % 2 === 0 ? 1n : 3n, second)
-    if (second % 700 === 0) await run(second)
+  // Ten seconds at one micro-dollar an hour burn a 360th of the smallest amount: only what is carried over adds up.
+  for (let change = 0; change < 360; change++) {
+    await rate(who, 'agt_changes', change % 2 === 0 ? 1n : 3n, change * 10)
+    if (change % 70 === 0) await run(change * 10)
   }
   await rate(who, 'agt_changes', 0n, 3600)
   await run(4000)
