@@ -161,7 +161,7 @@ export async function insertReleaseFiles(
     insert into release_files (release_id, path, sha256, size, executable)
     select ${releaseId}, path, decode(sha256, 'hex'), size, executable
     from unnest(${files.map((file) => file.path)}::text[], ${files.map((file) => file.sha256)}::text[],
-                ${files.map((file) => file.size)}::bigint[], ${files.map((file) => file.executable)}::boolean[])
+                ${files.map((file) => file.size)}::bigint[], ${sql.array(files.map((file) => file.executable))}::boolean[])
       as file (path, sha256, size, executable)`
 }
 
