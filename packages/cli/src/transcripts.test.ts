@@ -75,14 +75,13 @@ describe('help', () => {
         name  what it is for, such as ci
 
       Options:
-        -s, --scope <scope...>      what it may do; agents:read and agents:write
-                                    unless told (agents:read, agents:write,
-                                    domains:write, billing:read, billing:write,
-                                    keys:manage)
-            --expires-in-days <days>
-                                    when it ends (default 90)
-            --never-expires         it works until it is revoked
-        -h, --help                  this help
+        -s, --scope <scope...>        what it may do; agents:read and agents:write
+                                      unless told (agents:read, agents:write,
+                                      domains:write, billing:read, billing:write,
+                                      keys:manage)
+            --expires-in-days <days>  when it ends (default 90)
+            --never-expires           it works until it is revoked
+        -h, --help                    this help
 
       Global options:
             --json              one JSON document on stdout, errors as JSON on stderr
@@ -107,6 +106,7 @@ describe('help', () => {
       "Usage: agentctl secrets <command> [options]
 
       Give agents secrets, kept encrypted and never shown again.
+
       Commands:
         set     Set a secret, from a prompt, stdin or a file
         list    List the names of secrets; their values are never shown

@@ -1,0 +1,63 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { bundlePath, ensureBundle } from './testing/bundle.ts'
+
+let folder: string
+let hook: string
+beforeAll(async () => {
+  await ensureBundle()
+  folder = mkdtempSync(join(tmpdir(), 'agentctl-start-'))
+  hook = join(folder, 'hook.mjs')
+  writeFileSync(
+    hook,
+    `import { registerHooks } from 'node:module'
+import { writeSync } from 'node:fs'
+registerHooks({ resolve(specifier, context, next) {
+  const found = next(specifier, context)
+  writeSync(2, 'loaded ' + found.url + '\\n')
+  return found
+} })
+const late = process.getBuiltinModule
+process.getBuiltinModule = (name) => { writeSync(2, 'loaded ' + name + '\\n'); return late(name) }
+`,
+  )
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Everything that a run loads: our files by their name, parts of Node by theirs. */
+function loadedBy(...args: string[]): string[] {
+  const ran = spawnSync(process.execPath, ['--import', pathToFileURL(hook).href, bundlePath, ...args], {
+    encoding: 'utf8',
+    cwd: folder,
+    env: { PATH: process.env.PATH, HOME: folder },
+  })
+  expect({ args, status: ran.status }).toEqual({ args, status: 0 })
+  const names = [...ran.stderr.matchAll(/^loaded (.*)$/gm)].map(([, url = '']) =>
+    url.startsWith('file:') ? basename(url) : url.replace(/^(node:)?/, 'node:'),
+  )
+  return [...new Set(names)].sort()
+}
+
+const light = ['node:events', 'node:fs', 'node:os', 'node:path', 'node:process', 'node:util']
+
+test('--help and --version load one small file and nothing else', () => {
+  expect(loadedBy('--version')).toEqual(['agentctl.cjs', 'node:module'])
+  expect(loadedBy('--help')).toEqual(['agentctl.cjs', 'node:module'])
+})
+
+test.each([
+  ['deploy', '--help'],
+  ['agents', '--help'],
+  ['login', '--help'],
+  ['completion', 'zsh'],
+  ['commands', '--json'],
+  ['init', 'bot', '--template', 'python'],
+])('%s %s loads no wallet, prompt, config or HTTP library', (...args) => {
+  expect(loadedBy(...args.filter((arg) => arg !== undefined))).toEqual(
+    ['agentctl.cjs', 'main.cjs', 'node:module', ...light].sort(),
+  )
+})
