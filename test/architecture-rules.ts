@@ -3,7 +3,7 @@ import { posix } from 'node:path'
 /** Path from the root of the repository → text. */
 export type Tree = ReadonlyMap<string, string>
 
-export interface PackageRule {
+interface PackageRule {
   /** npm name under which other packages import it. */
   name: string
   /** Packages of this repository that it may import at run time. */
