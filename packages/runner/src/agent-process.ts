@@ -13,7 +13,7 @@ export interface Ending {
   error?: NodeJS.ErrnoException
 }
 
-export type OnLine = (stream: 'stdout' | 'stderr', line: string) => void
+type OnLine = (stream: 'stdout' | 'stderr', line: string) => void
 
 export interface Command {
   command: string

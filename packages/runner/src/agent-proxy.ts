@@ -13,7 +13,7 @@ export interface Target {
   open: number
 }
 
-export type Absence = 'no_release' | 'starting' | 'crashed' | 'stopped'
+type Absence = 'no_release' | 'starting' | 'crashed' | 'stopped'
 
 const REASON_HEADER = 'x-agentctl-reason'
 

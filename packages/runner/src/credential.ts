@@ -5,7 +5,7 @@ import { type OwnLog, reasonOf } from './own-log.ts'
 import { Refusal, type ServerClient } from './server-client.ts'
 import { readJsonState, readState, removeState, writeState } from './state-file.ts'
 
-export interface Credential {
+interface Credential {
   machineId: string
   machineToken: string
   routerCredential: string

@@ -25,7 +25,7 @@ export function statOf(pid: number): ProcessStat | undefined {
   }
 }
 
-export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
 
 export function identityOf(pid: number): ProcessIdentity | undefined {
   const stat = statOf(pid)

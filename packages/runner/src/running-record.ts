@@ -3,7 +3,7 @@ import type { LogPipes } from './log-pipes.ts'
 import type { ProcessIdentity } from './proc.ts'
 import { readJsonState, writeState } from './state-file.ts'
 
-export interface RecordedProcess {
+interface RecordedProcess {
   identity: ProcessIdentity
   pipes: LogPipes
   startedAt: number

@@ -1,5 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { bundleRunner, TestMachine, until } from './test-machine.ts'
@@ -17,8 +25,14 @@ beforeEach(() => {
 })
 
 afterEach(async () => {
-  machine.runner?.kill('SIGKILL')
+  const { runner } = machine
+  if (runner) {
+    const ended = new Promise((resolve) => runner.once('exit', resolve))
+    runner.kill('SIGKILL')
+    await ended
+  }
   await machine.server.stop()
+  rmSync(machine.folder, { recursive: true, force: true })
   expect(machine.server.violations).toEqual([])
 })
 

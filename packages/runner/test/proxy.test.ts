@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { manySided } from './agents.ts'
+import { manySided } from './test-agents.ts'
 import { bundleRunner, TestMachine, until } from './test-machine.ts'
 
 let machine: TestMachine

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { answering, manySided } from './agents.ts'
+import { answering, manySided } from './test-agents.ts'
 import { bundleRunner, TestMachine, until } from './test-machine.ts'
 
 let bundle: string

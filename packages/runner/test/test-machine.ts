@@ -21,6 +21,7 @@ const packageFolder = join(import.meta.dirname, '..')
 /** Bundles the runner anew into a folder of the test's own. */
 export async function bundleRunner(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'agentctl-runner-bundle-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const tsup = join(packageFolder, '../../node_modules/tsup/dist/cli-default.js')
   await run(process.execPath, [tsup, '--out-dir', folder], { cwd: packageFolder })
   return join(folder, 'runner.cjs')
