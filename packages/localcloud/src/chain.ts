@@ -12,7 +12,7 @@ import {
   type DevelopmentAccount,
 } from './development-accounts.ts'
 import { lockFolder } from './folder-lock.ts'
-import { freePort } from './free-port.ts'
+import { isFree } from './free-port.ts'
 import { callRpc } from './json-rpc.ts'
 import { keepFile, readKeptFile } from './kept-file.ts'
 import { identifyProcess, isRunning, type ProcessIdentity, signal } from './process-identity.ts'
@@ -69,12 +69,11 @@ async function start(folder: string, { dataDir, blockSeconds = 2, log }: ChainOp
   const kept: Kept | undefined = keptText === undefined ? undefined : JSON.parse(keptText)
   if (kept?.node) await endOrphan(kept.node)
 
-  const port = await freePort(kept?.port)
-  if (kept && kept.port !== port) log(`port ${kept.port} is taken; the chain listens on ${port}`)
+  const wanted = kept?.port && (await isFree(kept.port)) ? kept.port : 0
   const child = spawn(
     anvilBinary(),
     [
-      ...['--host', '127.0.0.1', '--port', String(port), '--chain-id', String(CHAIN_ID)],
+      ...['--host', '127.0.0.1', '--port', String(wanted), '--chain-id', String(CHAIN_ID)],
       ...['--mnemonic', DEVELOPMENT_MNEMONIC, '--accounts', String(DEVELOPMENT_ACCOUNTS.length)],
       // Two slots to an epoch: safe is two blocks behind the head and finalized four, so that both advance.
       ...['--block-time', String(blockSeconds), '--slots-in-an-epoch', '2'],
@@ -87,10 +86,13 @@ async function start(folder: string, { dataDir, blockSeconds = 2, log }: ChainOp
   process.once('exit', endWithUs)
   child.once('exit', () => process.removeListener('exit', endWithUs))
   const node = child.pid === undefined ? undefined : identifyProcess(child.pid)
+  // Kept before it listens: whatever happens to us now, the next start knows whom to end.
+  keepFile(keptFile, JSON.stringify({ port: kept?.port ?? 0, node } satisfies Kept))
+  const port = await listening(child)
   keepFile(keptFile, JSON.stringify({ port, node } satisfies Kept))
+  if (kept?.port && kept.port !== port) log(`port ${kept.port} is taken; the chain listens on ${port}`)
 
   const rpcUrl = `http://127.0.0.1:${port}`
-  await listening(child)
   const clock = followClock(rpcUrl, join(dataDir, 'clock'))
   // Before the first block of this start: its time must not lie before that of the last block.
   await clock()
@@ -158,7 +160,8 @@ async function endOrphan(node: ProcessIdentity): Promise<void> {
   }
 }
 
-async function listening(child: ChildProcess): Promise<void> {
+/** The port on which the node says that it listens. */
+async function listening(child: ChildProcess): Promise<number> {
   const { stdout, stderr } = child
   if (!stdout || !stderr) throw new Error('The chain was started without its output.')
   let said = ''
@@ -166,20 +169,22 @@ async function listening(child: ChildProcess): Promise<void> {
     said = (said + part.toString()).slice(-2_000)
   })
   const lines = createInterface({ input: stdout })
-  const ready = new Promise<boolean>((resolve) => {
+  const ready = new Promise<number | undefined>((resolve) => {
     lines.on('line', (line) => {
-      if (line.startsWith('Listening on ')) resolve(true)
+      const port = /^Listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1]
+      if (port) resolve(Number(port))
     })
-    child.once('close', () => resolve(false))
-    child.once('error', () => resolve(false))
+    child.once('close', () => resolve(undefined))
+    child.once('error', () => resolve(undefined))
   })
   const tooLate = setTimeout(() => child.kill('SIGKILL'), 60_000)
-  const isReady = await ready
+  const port = await ready
   clearTimeout(tooLate)
   lines.close()
   // It goes on printing every block; unread output would stop it in the end.
   stdout.resume()
-  if (!isReady) throw new Error(`The local chain did not start:\n${said.trim()}`)
+  if (port === undefined) throw new Error(`The local chain did not start:\n${said.trim()}`)
+  return port
 }
 
 /** Moves the chain's time as far ahead as the clock of the local cloud is. */

@@ -1,5 +1,10 @@
 import { createServer } from 'node:net'
 
+/** Whether nobody listens on this port of 127.0.0.1. */
+export async function isFree(port: number): Promise<boolean> {
+  return (await tryPort(port)) !== undefined
+}
+
 /** A port of 127.0.0.1 on which nobody listens: the preferred one when it is free, else any. */
 export async function freePort(preferred?: number): Promise<number> {
   if (preferred !== undefined) {

@@ -277,7 +277,13 @@ async function runToEnd(cluster: Cluster, program: string, args: string[], input
   }
   child.stdin.on('error', () => undefined)
   child.stdin.end(input)
-  const [code] = await once(child, 'close')
+  const [code] = await once(child, 'close').catch((error) => {
+    // A program that exists and yet is "not found" lacks its loader: this system has another C library.
+    const hint = existsSync(program) ? ' (it needs a Linux with glibc)' : ''
+    throw new Error(
+      `${program} cannot be run here${hint}: ${error.message}. Set DATABASE_URL to a PostgreSQL 18 of your own.`,
+    )
+  })
   if (code !== 0) throw new Error(`${basename(program)} failed (exit ${code}):\n${said.trim()}`)
 }
 

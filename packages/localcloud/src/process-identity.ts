@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /**
  * A process that cannot be mistaken for another one: a number alone is used again by the system, so the moment of its
@@ -18,7 +18,9 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
     // The name in parentheses may hold spaces and parentheses itself.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const startedAtTicks = fields[19]
-    if (startedAtTicks === undefined || fields[0] === 'Z') return undefined
+    if (startedAtTicks === undefined) return undefined
+    // The first thread may have ended while others still hold ports and files.
+    if (fields[0] === 'Z' && readdirSync(`/proc/${pid}/task`).length <= 1) return undefined
     return { pid, startedAtTicks, bootId: bootId() }
   } catch {
     return undefined

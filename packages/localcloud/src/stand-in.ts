@@ -9,7 +9,6 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { type Clock, clockFromFile } from './clock.ts'
 import { type Fault, Faults } from './faults.ts'
 import { lockFolder } from './folder-lock.ts'
-import { freePort } from './free-port.ts'
 import { keepFile, readKeptFile } from './kept-file.ts'
 import { RequestRecord } from './request-record.ts'
 
@@ -81,9 +80,8 @@ export async function startStandIn<Credentials>(
     const credentials = kept?.credentials ?? makeCredentials()
     const clock = clockFromFile(join(dataDir, 'clock'))
     const parts = await build({ credentials, folder, clock, log })
-    const port = await freePort(kept?.port)
+    const { server, port } = await listen(frame(parts, clock, onExchange), kept?.port)
     if (kept && kept.port !== port) log(`port ${kept.port} is taken; ${name} listens on ${port}`)
-    const server = await listen(frame(parts, clock, onExchange), port)
     keepFile(keptFile, JSON.stringify({ port, credentials }))
     const stop = async () => {
       const closed = once(server, 'close')
@@ -227,9 +225,18 @@ const refuseBrowsers: MiddlewareHandler<Env> = async (c, next) => {
   return next()
 }
 
-async function listen(app: Hono<Env>, port: number): Promise<Server> {
+/** Listens on the preferred port when it is free, else on any. */
+async function listen(app: Hono<Env>, preferred = 0): Promise<{ server: Server; port: number }> {
   const server = createAdaptorServer({ fetch: app.fetch }) as Server
-  server.listen({ host: '127.0.0.1', port })
-  await once(server, 'listening')
-  return server
+  server.listen({ host: '127.0.0.1', port: preferred })
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    if (!isTaken || preferred === 0) throw error
+    return listen(app)
+  }
+  const address = server.address()
+  if (typeof address !== 'object' || !address) throw new Error('The stand-in has no address.')
+  return { server, port: address.port }
 }

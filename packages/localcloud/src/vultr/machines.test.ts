@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -185,4 +185,45 @@ describe.each(['auto', 'none'] as const)('sandbox %s', (sandbox) => {
     await start(first.dataDir)
     expect(readdirSync(join(first.dataDir, 'vultr', 'machines'))).toEqual([])
   })
+})
+
+test('a snapshot that was interrupted is taken anew at the next start', async () => {
+  const dataDir = temporaryDataDir()
+  const log = () => undefined
+  const first = await startVultr({ dataDir, log })
+  onTestFinished(() => first.stop())
+  const { create, printed, snapshot } = vultrCaller(first)
+  const id = await create(COUNTING)
+  await printed(id, 'boots: disk 1, run 1.')
+  const taken = await snapshot(id)
+  await first.stop()
+  // As a kill in the middle of the copy leaves it.
+  const folder = join(dataDir, 'vultr', 'snapshots')
+  renameSync(join(folder, taken), join(folder, `${taken}.half`))
+  const stateFile = join(dataDir, 'vultr', 'state.json')
+  writeFileSync(stateFile, readFileSync(stateFile, 'utf8').replace('"copied":true', '"copied":false'))
+
+  const second = await startVultr({ dataDir, log })
+  onTestFinished(() => second.stop())
+  const { call } = vultrCaller(second)
+  const isComplete = async () =>
+    JSON.stringify((await call('GET', `/snapshots/${taken}`)).body).includes('"complete"')
+  expect(await waitUntil(isComplete, { withinMs: 10_000 })).toBe(true)
+  expect(readdirSync(folder)).toEqual([taken])
+})
+
+test('an instance whose making was interrupted boots once, at the next start', async () => {
+  const dataDir = temporaryDataDir()
+  const killed = await startKillable<Vultr>('vultr', dataDir)
+  await fetch(`${killed.part.url}/_local/settings`, { method: 'POST', body: '{"bootSeconds":600}' })
+  const id = await vultrCaller(killed.part).create(COUNTING)
+  await killed.kill()
+
+  const vultr = await startVultr({ dataDir, log: () => undefined })
+  onTestFinished(() => vultr.stop())
+  const { printed, getInstance } = vultrCaller(vultr)
+  expect(await getInstance(id)).toMatchObject({ status: 'pending', server_status: 'none' })
+  writeFileSync(join(dataDir, 'clock'), '600000')
+  await printed(id, 'boots: disk 1, run 1.')
+  expect(await getInstance(id)).toMatchObject({ status: 'active', server_status: 'ok' })
 })
