@@ -31,7 +31,7 @@ export async function insertLogs(
     select ${machine.machineId}, l.sequence, a.id, a.namespace_id, l.release_id, l.at, l.stream, l.line
     from agents a, unnest(
       ${lines.map((line) => line.sequence)}::bigint[], ${lines.map((line) => line.releaseId)}::text[],
-      ${lines.map((line) => line.at)}::timestamptz[], ${lines.map((line) => line.stream)}::text[],
+      ${sql.array(lines.map((line) => line.at))}::timestamptz[], ${lines.map((line) => line.stream)}::text[],
       ${lines.map((line) => line.line)}::text[]
     ) as l (sequence, release_id, at, stream, line)
     where a.id = ${machine.agentId} and a.status <> 'deleted'

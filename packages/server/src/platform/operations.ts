@@ -218,7 +218,9 @@ async function visitOnce(
     () => {
       db.jobs`
         update operations set lease_until = clock_timestamp() + make_interval(secs => ${leaseSeconds})
-        where id = ${operation.id} and fencing = ${operation.fencing} and state = 'pending'`.catch(() => {})
+        where id = ${operation.id} and fencing = ${operation.fencing} and state = 'pending'
+          -- Not once the visit has given it back: a late heartbeat would hold what nobody works on.
+          and lease_until is not null`.catch(() => {})
     },
     (leaseSeconds / 3) * 1000,
   )
