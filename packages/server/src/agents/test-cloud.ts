@@ -1,0 +1,349 @@
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
+import type { Agent, Release } from '@agentctl/contract/agents.ts'
+import { BLOB_STREAM_MEDIA_TYPE } from '@agentctl/contract/blob-stream.ts'
+import type { Desired, LogLine, Report } from '@agentctl/contract/runner.ts'
+import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
+import type { Hono } from 'hono'
+import { afterAll } from 'vitest'
+import { testDatabase } from '../../../../test/database.ts'
+import type { Deps } from '../deps.ts'
+import { fileBlobs } from '../platform/blobs.ts'
+import { readConfig } from '../platform/config.ts'
+import { openPool } from '../platform/db.ts'
+import { type Caller, createApi } from '../platform/http.ts'
+import { newId } from '../platform/ids.ts'
+import { openKeyring } from '../platform/keyring.ts'
+import { silentLog } from '../platform/log.ts'
+import { startWorker, type Work, type Worker } from '../platform/operations.ts'
+import { openMachines } from '../providers/machines/vultr.ts'
+import { openTransport } from '../providers/transport.ts'
+import { blobHeader } from './blob-stream.ts'
+import { machineGate } from './machines.ts'
+import { agentWork } from './operations.ts'
+import { agentRoutes } from './routes.ts'
+
+/** An address at which nobody answers: machines boot for real, and the test speaks for their runners. */
+const NOBODY = 'http://127.0.0.1:1'
+
+type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'blobs' | 'log' | 'machines'>
+
+export interface TestCloud {
+  deps: Parts
+  app: Hono
+  vultr: { url: string; apiKey: string }
+  /** As the owner of the tables: sees and changes everything. */
+  sql: ReturnType<typeof openPool>
+  /** Moves business time. */
+  advance(seconds: number): void
+  /** A new account with a namespace of its own. */
+  person(name: string): Promise<Person>
+  work(kinds?: Record<string, Work>, leaseSeconds?: number): Promise<Worker>
+  fault(fault: {
+    kind: string
+    method?: string
+    path: string
+    times?: number
+    status?: number
+  }): Promise<void>
+  instances(): Promise<{ id: string; label: string }[]>
+  /** Speaks for the runner of the newest machine of an agent. */
+  machineOf(agentId: string): Promise<TestMachine>
+}
+
+export interface Person {
+  account: string
+  namespaceId: string
+  namespace: string
+  caller: Caller
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  upload(...contents: string[]): Promise<Answer>
+  /** Uploads and deploys one file; the answer of the deploy. */
+  deploy(agent: string, content: string, config?: Partial<AgentConfig>): Promise<Answer>
+}
+
+export interface Answer {
+  status: number
+  // biome-ignore lint/suspicious/noExplicitAny: what a test reads out of an answer is its own affair
+  body: any
+}
+
+export const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex')
+
+export const file = (path: string, content: string): ManifestFile => ({
+  path,
+  sha256: sha256(content),
+  size: Buffer.byteLength(content),
+  executable: false,
+})
+
+export const plainConfig: AgentConfig = {
+  size: 'small',
+  install: null,
+  start: 'node index.js',
+  port: null,
+  health: { path: '/', timeoutSeconds: 60 },
+  env: {},
+  domains: [],
+}
+
+export async function testCloud({ apiUrl = NOBODY }: { apiUrl?: string } = {}): Promise<TestCloud> {
+  const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-agents-'))
+  const database = await testDatabase()
+  const vultr = await startVultr({ dataDir: folder, log: () => {} })
+  const sql = openPool(database.url, { connectionsMax: 2 })
+  afterAll(async () => {
+    await vultr.stop()
+    await sql.end({ timeout: 5 })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  })
+  await fetch(`${vultr.url}/_local/settings`, { method: 'POST', body: '{"bootSeconds":0}' })
+  const nodeFile = join(folder, 'node')
+  const runnerFile = join(folder, 'runner.cjs')
+  writeFileSync(nodeFile, 'not really a program')
+  writeFileSync(runnerFile, 'not really a runner')
+  let movedMs = 0
+  const config = readConfig({
+    DATABASE_URL: database.url,
+    DATA_DIR: folder,
+    API_URL: apiUrl,
+    TWILIO_ACCOUNT_SID: 'none',
+    TWILIO_AUTH_TOKEN: 'none',
+    TWILIO_VERIFY_SERVICE_SID: 'none',
+    VULTR_API_KEY: vultr.apiKey,
+    VULTR_BASE_URL: vultr.url,
+    VULTR_ENVIRONMENT: 'test',
+    CHAIN_RPC_URL: NOBODY,
+    MACHINE_NODE_FILE: nodeFile,
+    MACHINE_RUNNER_FILE: runnerFile,
+  })
+  const transport = openTransport({ processors: [vultr.url], infrastructure: [] })
+  afterAll(() => transport.close())
+  const deps: Parts = {
+    config,
+    db: database.db,
+    clock: { now: () => new Date(Date.now() + movedMs) },
+    log: silentLog,
+    keyring: openKeyring(config.keyringFile),
+    blobs: fileBlobs(join(folder, 'blobs')),
+    machines: openMachines(config, transport),
+  }
+  const callers = new Map<string, Caller>()
+  const stopping = new AbortController()
+  afterAll(() => stopping.abort())
+  const api = createApi({
+    gates: { caller: async (bearer) => callers.get(bearer), machine: machineGate(deps) },
+    log: silentLog,
+    clientAddressHeader: undefined,
+  })
+  agentRoutes(api, deps, stopping.signal)
+  const { app } = api
+
+  const call = async (
+    bearer: string,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> => {
+    const response = await app.request(path, {
+      method,
+      headers: {
+        authorization: `Bearer ${bearer}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text }
+  }
+
+  return {
+    deps,
+    app,
+    vultr,
+    sql,
+    advance(seconds) {
+      movedMs += seconds * 1000
+    },
+    async person(name) {
+      const account = newId('acc')
+      const namespaceId = newId('ns')
+      const now = deps.clock.now()
+      await sql`insert into accounts (id, created_at, terms_accepted_at) values (${account}, ${now}, ${now})`
+      await sql`
+        insert into namespaces (id, name, owner_account_id, created_at) values (${namespaceId}, ${name}, ${account}, ${now})`
+      await sql`
+        insert into members (namespace_id, account_id, role, created_at) values (${namespaceId}, ${account}, 'owner', ${now})`
+      const caller: Caller = {
+        accountId: account,
+        via: 'session',
+        credentialId: newId('ses'),
+        scopes: 'all',
+        namespaceId: null,
+        authenticatedAt: now,
+      }
+      callers.set(account, caller)
+      const person: Person = {
+        account,
+        namespaceId,
+        namespace: name,
+        caller,
+        call: (...request) => call(account, ...request),
+        async upload(...contents) {
+          const response = await app.request('/v1/blobs', {
+            method: 'POST',
+            headers: { authorization: `Bearer ${account}`, 'content-type': BLOB_STREAM_MEDIA_TYPE },
+            body: Buffer.concat(
+              contents.flatMap((content) => [
+                blobHeader(sha256(content), Buffer.byteLength(content)),
+                Buffer.from(content),
+              ]),
+            ),
+          })
+          return { status: response.status, body: await response.json() }
+        },
+        async deploy(agent, content, config = {}) {
+          await person.upload(content)
+          const request = {
+            name: agent,
+            config: { ...plainConfig, ...config },
+            files: [file('index.js', content)],
+          }
+          return person.call('POST', '/v1/deploys', request, { 'idempotency-key': newId('req') })
+        },
+      }
+      return person
+    },
+    async work(kinds = agentWork(deps), leaseSeconds = 5) {
+      const worker = await startWorker({ ...deps, leaseSeconds }, kinds)
+      afterAll(() => worker.stop())
+      return worker
+    },
+    async fault(fault) {
+      const response = await fetch(`${vultr.url}/_local/faults`, {
+        method: 'POST',
+        body: JSON.stringify(fault),
+      })
+      if (!response.ok) throw new Error(await response.text())
+    },
+    instances: () => deps.machines.listOurs().then((all) => all.map(({ id, label }) => ({ id, label }))),
+    async machineOf(agentId) {
+      const machine = await eventually(async () => {
+        const [row] = await sql<{ id: string; providerId: string }[]>`
+          select id, provider_id as "providerId" from machines
+          where agent_id = ${agentId} and state in ('created', 'ready') order by generation desc limit 1`
+        return row
+      })
+      const response = await fetch(`${vultr.url}/v2/instances/${machine.providerId}/user-data`, {
+        headers: { authorization: `Bearer ${vultr.apiKey}` },
+      })
+      const { user_data } = (await response.json()) as { user_data: { data: string } }
+      const script = Buffer.from(user_data.data, 'base64').toString()
+      const bootstrapToken = /actl_b_[0-9A-Za-z]{36}/.exec(script)?.[0] ?? ''
+      return new TestMachine(machine.id, bootstrapToken, (token, path, body) =>
+        call(token, 'POST', path, body),
+      )
+    },
+  }
+}
+
+type MachineCall = (token: string, path: string, body: unknown) => Promise<Answer>
+
+/** Speaks the protocol of a runner. */
+export class TestMachine {
+  readonly id: string
+  readonly bootstrapToken: string
+  token = 'none'
+  revision = -1
+  readonly #call: MachineCall
+  #sequence = 0
+
+  constructor(id: string, bootstrapToken: string, call: MachineCall) {
+    this.id = id
+    this.bootstrapToken = bootstrapToken
+    this.#call = call
+  }
+
+  post(path: string, body: unknown): Promise<Answer> {
+    return this.#call(this.token, path, body)
+  }
+
+  async hello(): Promise<Answer> {
+    const body = { bootstrapToken: this.bootstrapToken, protocol: 1, runnerSha256: sha256('runner') }
+    const answer = await this.post('/v1/runner/hello', body)
+    if (answer.status === 200) this.token = answer.body.machineToken
+    return answer
+  }
+
+  async poll(): Promise<Desired> {
+    const body = { protocol: 1, runnerSha256: sha256('runner'), revision: this.revision, port: 7070 }
+    const answer = await this.post('/v1/runner/poll', body)
+    if (answer.status !== 200) throw new Error(JSON.stringify(answer.body))
+    this.revision = answer.body.revision
+    return answer.body
+  }
+
+  /** Polls until this release is desired. */
+  async learns(releaseId: string): Promise<Desired> {
+    for (;;) {
+      const desired = await this.poll()
+      if (desired.release?.id === releaseId) return desired
+    }
+  }
+
+  report(releaseId: string, state: Report['state'], more: Partial<Report> = {}): Promise<Answer> {
+    return this.post('/v1/runner/reports', { releaseId, state, ...more })
+  }
+
+  log(at: Date, ...texts: string[]): Promise<Answer> {
+    const lines: LogLine[] = texts.map((text) => ({
+      sequence: this.#sequence++,
+      at: at.toISOString(),
+      stream: 'stdout',
+      releaseId: null,
+      text,
+    }))
+    return this.post('/v1/runner/logs', { lines })
+  }
+}
+
+/** Waits for a condition, with a deadline. */
+export async function eventually<T>(look: () => Promise<T | undefined>, withinMs = 15_000): Promise<T> {
+  const deadline = Date.now() + withinMs
+  for (;;) {
+    const found = await look()
+    if (found !== undefined) return found
+    if (Date.now() > deadline) throw new Error('It did not come to pass.')
+    await pause(20)
+  }
+}
+
+/** The release once it has ended. */
+export function ended(person: Person, releaseId: string): Promise<Release> {
+  return eventually(async () => {
+    const { body } = await person.call('GET', `/v1/releases/${releaseId}`)
+    return body.status === 'pending' || body.status === 'starting' ? undefined : body
+  })
+}
+
+/** Deploys, and speaks for the machine until the release is live. */
+export async function deployLive(
+  cloud: TestCloud,
+  person: Person,
+  agent: string,
+  content: string,
+): Promise<{ agent: Agent; release: Release; machine: TestMachine }> {
+  const { status, body } = await person.deploy(agent, content)
+  if (status !== 202) throw new Error(JSON.stringify(body))
+  const machine = await cloud.machineOf(body.agent.id)
+  await machine.hello()
+  await machine.learns(body.release.id)
+  await machine.report(body.release.id, 'healthy')
+  return { agent: body.agent, release: await ended(person, body.release.id), machine }
+}
