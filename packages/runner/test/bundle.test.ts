@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
-import { expect, test } from 'vitest'
-import { bundleRunner } from './test-machine.ts'
+import { afterAll, expect, test } from 'vitest'
+import { bundleRunner, removeBundles } from './test-machine.ts'
+
+afterAll(removeBundles)
 
 test('the same sources make the same bytes, so that machines keep the runner that they have', async () => {
   const [first, second] = [await bundleRunner(), await bundleRunner()]

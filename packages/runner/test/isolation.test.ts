@@ -9,9 +9,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { bundleRunner, TestMachine, until } from './test-machine.ts'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { bundleRunner, removeBundles, TestMachine, until } from './test-machine.ts'
 import { sha256 } from './test-server.ts'
+
+afterAll(removeBundles)
 
 let bundle: string
 let machine: TestMachine

@@ -3,7 +3,9 @@ import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { manySided } from './test-agents.ts'
-import { bundleRunner, TestMachine, until } from './test-machine.ts'
+import { bundleRunner, removeBundles, TestMachine, until } from './test-machine.ts'
+
+afterAll(removeBundles)
 
 let machine: TestMachine
 

@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { answering, manySided } from './test-agents.ts'
-import { bundleRunner, TestMachine, until } from './test-machine.ts'
+import { bundleRunner, removeBundles, TestMachine, until } from './test-machine.ts'
+
+afterAll(removeBundles)
 
 let bundle: string
 let machine: TestMachine

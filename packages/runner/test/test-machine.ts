@@ -18,10 +18,17 @@ import { routerHeader, sha256, TestServer } from './test-server.ts'
 const run = promisify(execFile)
 const packageFolder = join(import.meta.dirname, '..')
 
+const bundles: string[] = []
+
+/** For the end of a test file. */
+export function removeBundles(): void {
+  for (const folder of bundles.splice(0)) rmSync(folder, { recursive: true, force: true })
+}
+
 /** Bundles the runner anew into a folder of the test's own. */
 export async function bundleRunner(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'agentctl-runner-bundle-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  bundles.push(folder)
   const tsup = join(packageFolder, '../../node_modules/tsup/dist/cli-default.js')
   await run(process.execPath, [tsup, '--out-dir', folder], { cwd: packageFolder })
   return join(folder, 'runner.cjs')
