@@ -178,6 +178,27 @@ test.for(branches)(
   },
 )
 
+test('npm, when it is named, lies beside Node and is unpacked once', async () => {
+  const packed = join(folder, 'packed')
+  mkdirSync(join(packed, 'package/bin'), { recursive: true })
+  for (const name of ['npm', 'npx']) {
+    writeFileSync(join(packed, `package/bin/${name}-cli.js`), `#!/bin/sh\necho ${name} $*\n`, { mode: 0o755 })
+  }
+  const archive = execFileSync('tar', ['-czf', '-', '-C', packed, 'package'])
+  assets.set(sha256(archive), archive)
+  const change = { npm: { sha256: sha256(archive) } }
+  const first = boot(script(change))
+  await first.until('started ')
+  const npm = join(base(), 'node', sha256(fakeNode), 'bin/npm')
+  expect(execFileSync(npm, ['ci'], { encoding: 'utf8' })).toBe('npm ci\n')
+  first.child.kill('SIGTERM')
+  await first.ended()
+  served.length = 0
+  await boot(script(change)).until('started ')
+  expect(served).toEqual([])
+  expect(execFileSync(npm, ['ci'], { encoding: 'utf8' })).toBe('npm ci\n')
+})
+
 test('the bootstrap token is readable by its owner alone, and no file of the disk holds it', async () => {
   await boot(script()).until('started ')
   const token = join(runFolder(), 'bootstrap')

@@ -6,13 +6,15 @@ export interface MachineScript {
   bootstrapToken: string
   node: { sha256: string; version: string }
   runner: { sha256: string }
+  /** npm as its registry packs it (gzipped, under `package/`); without it, installing is left to what the image has. */
+  npm?: { sha256: string }
 }
 
 /**
  * The program that a machine runs when it boots: fetches Node and the runner by their hashes and keeps the runner
  * going. It can be run again at any time; each step looks whether its result is there, and none asks where it runs.
  */
-export function renderMachineScript({ apiUrl, bootstrapToken, node, runner }: MachineScript): string {
+export function renderMachineScript({ apiUrl, bootstrapToken, node, runner, npm }: MachineScript): string {
   const url = new URL(apiUrl)
   if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error('apiUrl is not an http address')
   const settings = {
@@ -21,6 +23,7 @@ export function renderMachineScript({ apiUrl, bootstrapToken, node, runner }: Ma
     node_sha: accepted('node.sha256', node.sha256, /^[0-9a-f]{64}$/),
     node_version: accepted('node.version', node.version.replace(/^v/, ''), /^[0-9]+\.[0-9]+\.[0-9]+$/),
     runner_sha: accepted('runner.sha256', runner.sha256, /^[0-9a-f]{64}$/),
+    npm_sha: npm ? accepted('npm.sha256', npm.sha256, /^[0-9a-f]{64}$/) : '',
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name}='${value}'`)
   return ['#!/bin/bash', 'set -eu', ...lines, BODY].join('\n')
@@ -123,6 +126,24 @@ asset() {
 if [ "$("$node" --version 2>/dev/null || :)" != "v$node_version" ]; then
   asset "$node_sha" "$node" 755
   "$node" --version >/dev/null || { say "the fetched Node does not run on this system"; exit 1; }
+fi
+
+# Beside Node, where a start or install command finds it; the mark names the archive that is unpacked there.
+if [ -n "$npm_sha" ]; then
+  modules="$base/node/$node_sha/lib/node_modules"
+  if [ ! -e "$modules/npm/.from-$npm_sha" ]; then
+    mkdir -p "$modules"
+    asset "$npm_sha" "$modules/npm.tgz" 644
+    rm -rf "$modules/npm" "$modules/npm.next"
+    mkdir "$modules/npm.next"
+    tar --extract --gzip --no-same-owner --strip-components=1 --file "$modules/npm.tgz" --directory "$modules/npm.next"
+    : >"$modules/npm.next/.from-$npm_sha"
+    mv -T "$modules/npm.next" "$modules/npm"
+    rm -f "$modules/npm.tgz"
+  fi
+  for name in npm npx; do
+    ln -sfn "../lib/node_modules/npm/bin/$name-cli.js" "$base/node/$node_sha/bin/$name"
+  done
 fi
 
 # A machine that was only paused has its credential still, and perhaps a newer runner than this script knows.
