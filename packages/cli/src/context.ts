@@ -67,6 +67,8 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
     env.TERM !== 'dumb' &&
     stderr.isTTY === true &&
     stdout.isTTY === true
+  // The libraries that ask and spin look here.
+  if (!globals.color) env.NO_COLOR = '1'
   const { json, quiet, debug } = globals
   const out = createOutput({ json, quiet, debug, color, stdout, stderr })
   const directory = configDirectory(env)
@@ -107,7 +109,7 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
       interactive: globals.input && !automated && around.stdin.isTTY === true && stderr.isTTY === true,
       signal,
     }),
-    progress: createProgress(out, { animated: watched && !quiet && !json, silent: quiet || json }),
+    progress: createProgress(out, { animated: watched && !quiet && !json, silent: quiet || json, color }),
     api: createApi({
       baseUrl: () => addressOnce().url,
       token,

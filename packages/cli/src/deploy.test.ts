@@ -106,11 +106,7 @@ describe('a deploy', () => {
     expect({ ...ran, stderr: ran.stderr.replace(/[\d.]+ s\./, 'N s.') }).toMatchInlineSnapshot(`
       {
         "code": 0,
-        "stderr": "Reading the folder…
-      New agent bot in demo · Node (package.json) · small, $0.02 an hour
-      Uploading 2 files, 45 B…
-      Release 1: booting a machine…
-      Release 1: starting…
+        "stderr": "New agent bot in demo · Node (package.json) · small, $0.02 an hour
       Release 1 of bot is live after N s.
       ",
         "stdout": "http://bot-demo.agents.localhost:8788
@@ -173,15 +169,11 @@ describe('a deploy', () => {
     expect(people).toMatchInlineSnapshot(`
       {
         "code": 1,
-        "stderr": "Reading the folder…
-      New agent bot in demo · Node (package.json) · small, $0.02 an hour
-      Uploading 2 files, 45 B…
-      Release 1: booting a machine…
-      Release 1: starting…
+        "stderr": "New agent bot in demo · Node (package.json) · small, $0.02 an hour
       Last lines of release 1:
         boom �[31mred
       error: Release 1 of bot failed: The process exited with status 1
-      What served before goes on serving. See: agentctl agents logs bot
+      If a release served before, it goes on serving. See: agentctl agents logs bot
       ",
         "stdout": "",
       }
@@ -196,7 +188,7 @@ describe('a deploy', () => {
       {
         "error": {
           "code": "release_failed",
-          "fix": "What served before goes on serving. See: agentctl agents logs bot",
+          "fix": "If a release served before, it goes on serving. See: agentctl agents logs bot",
           "message": "Release 1 of bot failed: The process exited with status 1",
           "next": [
             "agentctl agents logs bot",
@@ -265,8 +257,7 @@ describe('--dry-run', () => {
     expect(ran).toMatchInlineSnapshot(`
       {
         "code": 3,
-        "stderr": "Reading the folder…
-      ",
+        "stderr": "",
         "stdout": "bot in demo:
         make a machine of size small
         deploy release 1

@@ -24,7 +24,9 @@ export async function run(argv: string[], around: Surroundings): Promise<number>
   } catch (error) {
     const failure = asFailure(error)
     const out = ctx?.out ?? plainOutput(argv, around)
-    const told = failure.code === 'interrupted' && ctx ? ctx.interruption() : failure
+    // Ctrl-C reaches us as a signal, or as the error of a prompt; "no" to a question is a failure of its own.
+    const interrupted = ctx?.signal.aborted || (failure.code === 'interrupted' && failure !== error)
+    const told = interrupted && ctx ? ctx.interruption() : failure
     out.failure(told)
     return exitCodeOf(told.code)
   }

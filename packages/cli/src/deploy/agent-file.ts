@@ -76,7 +76,7 @@ export async function checkAgentFile(text: string): Promise<AgentFile> {
     case 'invalid_type':
       throw refuse(
         json.locate(path),
-        `${name} has to be ${expectedTypes[issue.expected] ?? issue.expected}, not ${typeOf(found)}`,
+        `${name} has to be ${expectedTypes[issue.expected] ?? issue.expected}, not ${typeof found === 'number' ? found : typeOf(found)}`,
       )
     case 'invalid_value':
       throw refuse(

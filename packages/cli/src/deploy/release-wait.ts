@@ -88,7 +88,7 @@ function failed(ctx: Context, release: Release, agent: string, document: unknown
     'release_failed',
     `Release ${release.number} of ${agent} failed: ${printable(message)}`,
     {
-      fix: `What served before goes on serving. See: agentctl agents logs ${agent}`,
+      fix: `If a release served before, it goes on serving. See: agentctl agents logs ${agent}`,
       next: [`agentctl agents logs ${agent}`],
       document,
     },

@@ -1,0 +1,167 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { bundlePath } from './testing/bundle.ts'
+import { type FakeApi, type Handlers, startFakeApi } from './testing/fake-api.ts'
+import { type Machine, newMachine } from './testing/run-cli.ts'
+
+/** Gives a program a terminal; part of util-linux, absent on some machines. */
+const hasScript = spawnSync('script', ['--version']).status === 0
+if (!hasScript) process.stdout.write('No program `script` here: prompts are not tried on a terminal.\n')
+
+interface Session {
+  child: ChildProcess
+  screen(): string
+  shows(text: string): Promise<void>
+  ended: Promise<{ code: number | null; screen: string }>
+}
+
+let machine: Machine
+let api: FakeApi
+let handlers: Handlers
+beforeEach(async () => {
+  machine = await newMachine()
+  handlers = {}
+  api = await startFakeApi(handlers)
+})
+afterEach(async () => {
+  await api.close()
+  machine.remove()
+})
+
+function onTerminal(args: string[], env: Record<string, string> = {}): Session {
+  const quoted = [process.execPath, bundlePath, ...args].map((word) => `'${word}'`).join(' ')
+  const child = spawn('script', ['-qec', quoted, '/dev/null'], {
+    cwd: machine.home,
+    env: {
+      PATH: process.env.PATH,
+      HOME: machine.home,
+      TERM: 'xterm',
+      AGENTCTL_API_URL: api.url,
+      AGENTCTL_CONFIG_DIR: join(machine.home, 'config'),
+      NO_COLOR: '1',
+      ...env,
+    },
+    stdio: 'pipe',
+  })
+  let screen = ''
+  const listeners = new Set<() => void>()
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    screen += part
+    for (const listener of listeners) listener()
+  })
+  const ended = new Promise<{ code: number | null; screen: string }>((resolve) =>
+    child.on('close', (code) => resolve({ code, screen })),
+  )
+  return {
+    child,
+    screen: () => screen,
+    ended,
+    shows: (text) =>
+      new Promise((resolve, reject) => {
+        const look = () => screen.includes(text) && resolve()
+        listeners.add(look)
+        look()
+        void ended.then(() => reject(new Error(`it ended without showing '${text}':\n${screen}`)))
+      }),
+  }
+}
+
+describe.skipIf(!hasScript)('on a terminal', () => {
+  test('login asks how, and Ctrl-C at the question is exit 130', async () => {
+    const session = onTerminal(['login'])
+    await session.shows('Wallet: a signature')
+    session.child.stdin?.write('\u0003')
+    expect(await session.ended).toMatchObject({ code: 130, screen: expect.stringContaining('Interrupted') })
+  })
+
+  test('login with a phone asks number, code and the terms, once', async () => {
+    const soon = new Date(Date.now() + 300_000).toISOString()
+    handlers['POST /v1/logins/phone'] = () => ({ challengeId: 'chl_1', expiresAt: soon, resendAt: soon })
+    handlers['POST /v1/logins/phone/verify'] = () => ({
+      status: 'terms_required',
+      signupToken: 'sup_1',
+      terms: { text: 'I agree and am 18 or older.', url: 'https://agentctl.dev/terms' },
+    })
+    handlers['POST /v1/logins/accept-terms'] = () => ({
+      status: 'logged_in',
+      token: 'actl_s_1',
+      expiresAt: soon,
+      account: { id: 'acc_1' },
+      created: true,
+    })
+    const session = onTerminal(['login'])
+    await session.shows('Phone: a code')
+    session.child.stdin?.write('\r')
+    await session.shows('Phone number')
+    session.child.stdin?.write('+821012345678\r')
+    await session.shows('Code:')
+    session.child.stdin?.write('123456\r')
+    await session.shows('18 or older?')
+    session.child.stdin?.write('y\r')
+    const { code, screen } = await session.ended
+    expect(code).toBe(0)
+    expect(screen).toContain('Welcome. Your account is acc_1.')
+    expect(api.asked.map(({ route, body }) => [route, body])).toMatchObject([
+      ['POST /v1/logins/phone', { phone: '+821012345678' }],
+      ['POST /v1/logins/phone/verify', { challengeId: 'chl_1', code: '123456' }],
+      ['POST /v1/logins/accept-terms', { signupToken: 'sup_1' }],
+    ])
+  })
+
+  test('a hidden value is never on the screen', async () => {
+    handlers['PATCH /v1/agents/:agent/secrets'] = () => ({ set: ['TOKEN'], unset: [] })
+    const session = onTerminal(['secrets', 'set', 'bot', 'TOKEN'], { AGENTCTL_API_KEY: 'actl_k_1' })
+    await session.shows('Value of TOKEN')
+    session.child.stdin?.write('hush-hush\r')
+    const { code, screen } = await session.ended
+    expect(code).toBe(0)
+    expect(screen).not.toContain('hush')
+    expect(api.asked.at(-1)?.body).toEqual({ secrets: { TOKEN: 'hush-hush' } })
+  })
+
+  test('a first deploy shows its plan and asks; no means that nothing happened', async () => {
+    mkdirSync(join(machine.home, 'bot'))
+    writeFileSync(join(machine.home, 'bot', 'main.py'), 'print()')
+    handlers['POST /v1/deploys/plan'] = () => ({
+      agent: { name: 'bot', namespace: 'demo', url: null, exists: false },
+      changes: ['make a machine'],
+      upload: { files: 1, missing: [], missingBytes: 0 },
+      price: { hourlyMicros: '20000' },
+      balance: { creditsMicros: '0', runwaySeconds: null },
+      timeline: [],
+    })
+    const session = onTerminal(['deploy', 'bot'], { AGENTCTL_API_KEY: 'actl_k_1' })
+    await session.shows('Deploy?')
+    expect(session.screen()).toContain('Price: $0.02 an hour')
+    session.child.stdin?.write('n\r')
+    expect(await session.ended).toMatchObject({
+      code: 130,
+      screen: expect.stringContaining('Nothing was deployed'),
+    })
+    expect(api.asked.map(({ route }) => route)).toEqual(['POST /v1/deploys/plan'])
+  })
+
+  test('what takes longer shows a spinner, which leaves nothing behind', async () => {
+    let answer: (() => void) | undefined
+    handlers['GET /v1/health'] = () =>
+      new Promise((resolve) => {
+        answer = () => resolve({ status: 'ok', version: '0.1.0', time: new Date().toISOString() })
+      })
+    const session = onTerminal(['doctor'])
+    await session.shows('Looking')
+    answer?.()
+    const { code, screen } = await session.ended
+    expect(code).toBe(0)
+    expect(screen).toContain('not logged in')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the cursor comes back by an escape sequence.
+    expect(screen).toMatch(/\u001b\[\?25h/)
+  })
+
+  test('CI is never asked, even on a terminal', async () => {
+    const { code, screen } = await onTerminal(['login'], { CI: 'true' }).ended
+    expect(code).toBe(2)
+    expect(screen).toContain('--phone NUMBER')
+  })
+})
