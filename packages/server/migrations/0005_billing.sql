@@ -9,7 +9,7 @@
 -- measured two to five times slower. What a system account has is the sum of its entries.
 create table ledger_balances (
   -- Random, and the only name in the chain of entries: without its row in billing_accounts it belongs to nobody.
-  ledger_account_id text primary key check (ledger_account_id ~ '^lac_'),
+  ledger_account_id text primary key check (starts_with(ledger_account_id, 'lac_')),
   balance_micros bigint not null default 0,
   held_micros bigint not null default 0 check (held_micros >= 0),
   -- Zero, but for a customer whose payment was taken back after the credits were spent: then it is the debt, which
@@ -50,7 +50,7 @@ comment on table ledger_transactions is 'What happened to credits. Never changed
 
 create table ledger_entries (
   ledger_account_id text not null
-    check (ledger_account_id ~ '^lac_' or ledger_account_id in ('sys_treasury', 'sys_revenue', 'sys_unclaimed', 'sys_cards')),
+    check (starts_with(ledger_account_id, 'lac_') or ledger_account_id in ('sys_treasury', 'sys_revenue', 'sys_unclaimed', 'sys_cards')),
   -- Counts up without a gap within a customer's account; entries of system accounts have no order.
   sequence int,
   -- No foreign key: only the functions below write, and a check of each of a run's entries measured too dear.
@@ -59,7 +59,7 @@ create table ledger_entries (
   balance_micros bigint,
   -- SHA-256 over the entry before and this one, see ledger_entry_hash.
   hash bytea,
-  check ((ledger_account_id ~ '^lac_') = (sequence is not null and balance_micros is not null and hash is not null)),
+  check (starts_with(ledger_account_id, 'lac_') = (sequence is not null and balance_micros is not null and hash is not null)),
   unique (ledger_account_id, sequence)
 );
 comment on table ledger_entries is 'Both sides of every transaction, with the balance after it. Never changed, never deleted.';
@@ -111,11 +111,12 @@ create trigger balanced after insert on ledger_entries
   referencing new table as added for each statement execute function refuse_unbalanced();
 
 -- The chain: each entry's hash covers the one before, so that no digit can be changed, and nothing taken out of the
--- middle, without every later hash changing too. The text is what anybody can put together from an export.
+-- middle, without every later hash changing too. The text is what anybody can put together from an export. Declared
+-- stable, as its parts are, or it would not be inlined into a meter run.
 create function ledger_entry_hash(
   previous bytea, ledger_account_id text, sequence int, transaction_key text, kind text, reference text,
   amount_micros bigint, balance_micros bigint, at text
-) returns bytea language sql immutable parallel safe as $$
+) returns bytea language sql stable parallel safe as $$
   select sha256(previous || convert_to(
     ledger_account_id || E'\n' || sequence::text || E'\n' || transaction_key || E'\n' || kind || E'\n' || reference || E'\n'
       || amount_micros::text || E'\n' || balance_micros::text || E'\n' || at, 'UTF8'))
@@ -177,8 +178,8 @@ end $$;
 -- when the key already had; the same key for anything else is a conflict (LG001).
 --
 -- Locks: the key's index entry first, then the customer's row. A repetition in parallel waits at the key, finds the
--- first one's row and never touches the balance. A transaction that moves credits of several customers takes them in
--- the order of their ids, and after meter_watermark if it needs that, so that no two wait for each other.
+-- first one's row and never touches the balance. A transaction moves credits of one customer, and sets meters before
+-- it does: a meter run takes the watermark and then many customers in any order, and alone it may.
 create function ledger_post(
   p_key text, p_kind text, p_reference text, p_account text, p_contra text, p_amount bigint, p_at timestamptz,
   p_into_debt boolean default false
@@ -209,7 +210,7 @@ create function ledger_transfer(
 declare
   same boolean;
 begin
-  if p_amount <= 0 or p_from ~ '^lac_' or p_to ~ '^lac_' then
+  if p_amount <= 0 or starts_with(p_from, 'lac_') or starts_with(p_to, 'lac_') then
     raise exception 'a transfer moves a positive amount between system accounts' using errcode = 'LG002';
   end if;
   insert into ledger_transactions (key, kind, reference, ledger_account_id, contra, amount_micros, at)
@@ -476,7 +477,7 @@ begin
           -least(due.due_micros, b.balance_micros - b.held_micros),
           b.balance_micros - least(due.due_micros, b.balance_micros - b.held_micros), ledger_time(moment))
         else b.head_hash end
-    from (select * from meter_dues(watermark, moment) order by ledger_account_id) due
+    from meter_dues(watermark, moment) due
     where b.ledger_account_id = due.ledger_account_id and due.due_micros > 0
       -- Flagged already and nothing to take: nothing to write.
       and (b.depleted_at is null or b.balance_micros > b.held_micros)
