@@ -1,14 +1,23 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
+import { keepFile, readKeptFile } from '@agentctl/localcloud/kept-file.ts'
 import { type LocalCloud, startLocalCloud } from '@agentctl/localcloud/local-cloud.ts'
+import {
+  identifyProcess,
+  isRunning,
+  type ProcessIdentity,
+  signal,
+} from '@agentctl/localcloud/process-identity.ts'
+import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 
 const root = dirname(import.meta.dirname)
 const SERVER = join(root, 'packages/server/src/main.ts')
 const START_SECONDS = 60
 const RESTART_PAUSE_MS = 500
+/** Which process is the server, for the next start to find when this one is killed. */
+const SERVER_FILE = 'server-process.json'
 const STOP_PATIENCE_MS = 15_000
 
 /** What a reader of `.agentctl/local.json` finds. */
@@ -58,6 +67,7 @@ export class StartError extends Error {
 export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { dataDir, log } = options
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  await endLeftServer(dataDir, log)
   const port = await claimPort(options.port, 'PORT')
   const routerPort = await claimPort(options.routerPort, 'ROUTER_PORT')
   const local = await startLocalCloud({
@@ -78,10 +88,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const localFile = join(dataDir, 'local.json')
   writeFileSync(localFile, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
   const serverEnvironment = environmentOfServer(local, { dataDir, port, routerPort, apiUrl })
-  const server =
-    options.server === false
-      ? undefined
-      : await startServer(serverEnvironment, join(dataDir, 'server.log'), log)
+  const server = options.server === false ? undefined : await startServer(serverEnvironment, { dataDir, log })
   return {
     local: file,
     localFile,
@@ -128,10 +135,9 @@ export interface ServerProcess {
 /** Starts the server and waits until it answers; its log goes to a file, its last words into the error. */
 export async function startServer(
   environment: Record<string, string>,
-  logFile: string,
-  log: (line: string) => void,
-  args: string[] = [],
+  { dataDir, log, args = [] }: { dataDir: string; log: (line: string) => void; args?: string[] },
 ): Promise<ServerProcess> {
+  const logFile = join(dataDir, 'server.log')
   const output = openSync(logFile, 'a', 0o600)
   let stopping = false
   let healthy = false
@@ -142,6 +148,7 @@ export async function startServer(
       stdio: ['ignore', output, output],
       env: { PATH: process.env.PATH ?? '', ...environment },
     })
+    if (child.pid) keepFile(join(dataDir, SERVER_FILE), JSON.stringify(identifyProcess(child.pid) ?? null))
     const exited = new Promise<void>((resolve) => {
       child.once('exit', (code, signal) => {
         resolve()
@@ -184,6 +191,16 @@ export async function startServer(
   }
 }
 
+/** A server that outlived a killed `npm start` holds the ports and works on the same data: it goes first. */
+async function endLeftServer(dataDir: string, log: (line: string) => void): Promise<void> {
+  const left: ProcessIdentity | null = JSON.parse(readKeptFile(join(dataDir, SERVER_FILE)) ?? 'null')
+  if (!left || !isRunning(left)) return
+  log('A server of an earlier start still runs on this data; stopping it.')
+  signal(left.pid, 'SIGTERM')
+  const ended = await waitUntil(() => !isRunning(left), { withinMs: STOP_PATIENCE_MS })
+  if (!ended) signal(left.pid, 'SIGKILL')
+}
+
 function lastWords(logFile: string): string {
   const lines = readFileSync(logFile, 'utf8').trim().split('\n').slice(-5)
   return lines.map((line) => `  ${line}`).join('\n')
@@ -214,41 +231,4 @@ async function claimPort(port: number, variable: string): Promise<number> {
       probe.close(() => resolve(free))
     })
   })
-}
-
-/** One cloud a data directory: a second one would work on the same database and machines. */
-export function lockDataDir(dataDir: string): () => void {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const path = join(dataDir, 'running.json')
-  if (existsSync(path)) {
-    const { pid, started } = JSON.parse(readFileSync(path, 'utf8')) as { pid: number; started: string }
-    if (startOfProcess(pid) === started) {
-      throw new StartError(
-        `The local cloud of ${dataDir} is already running (process ${pid}).`,
-        `Use it as it is, stop it with: kill ${pid}, or start another one: AGENTCTL_DATA_DIR=.agentctl-2 PORT=8887 npm start`,
-      )
-    }
-  }
-  const mine = {
-    pid: process.pid,
-    started: startOfProcess(process.pid),
-    nonce: randomBytes(4).toString('hex'),
-  }
-  writeFileSync(path, JSON.stringify(mine), { mode: 0o600 })
-  return () => writeFileSync(path, JSON.stringify({ pid: 0, started: '-' }))
-}
-
-/** A process id is used again after a restart of the machine; the moment at which a process started is not. */
-function startOfProcess(pid: number): string | undefined {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return undefined
-  }
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-  } catch {
-    return String(pid)
-  }
 }

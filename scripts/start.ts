@@ -1,6 +1,7 @@
 import { isAbsolute, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { lockDataDir, StartError, startCloud } from './cloud.ts'
+import { FolderInUse, type FolderLock, lockFolder } from '@agentctl/localcloud/folder-lock.ts'
+import { StartError, startCloud } from './cloud.ts'
 import { runMainJob } from './main-job.ts'
 
 const USAGE = `Usage: npm start [-- --once | --bare]
@@ -38,7 +39,7 @@ async function main(): Promise<number> {
   const port = portFrom('PORT', 8787)
   const routerPort = portFrom('ROUTER_PORT', port + 1)
 
-  const unlock = lockDataDir(dataDir)
+  const lock = await lockDataDir(dataDir)
   const say = (line: string): void => void process.stderr.write(`${line}\n`)
   let finish: (code: number) => void = () => {}
   const asked = new Promise<number>((done) => {
@@ -77,7 +78,20 @@ async function main(): Promise<number> {
     return await asked
   } finally {
     await cloud.stop()
-    unlock()
+    await lock.release()
+  }
+}
+
+/** One cloud a data directory: a second one would work on the same database and machines. */
+async function lockDataDir(dataDir: string): Promise<FolderLock> {
+  try {
+    return await lockFolder(dataDir)
+  } catch (error) {
+    if (!(error instanceof FolderInUse)) throw error
+    throw new StartError(
+      `The local cloud of ${dataDir} is already running (process ${error.pid}).`,
+      `Use it as it is, stop it with: kill ${error.pid}, or start another one: AGENTCTL_DATA_DIR=.agentctl-2 PORT=8887 npm start`,
+    )
   }
 }
 
