@@ -49,4 +49,4 @@ begin
   return null;
 end $$;
 create trigger announce after insert or update of run_at on operations
-  for each row when (new.state = 'pending') execute function announce_operation();
+  for each row when (new.state = 'pending' and new.run_at <= clock_timestamp()) execute function announce_operation();

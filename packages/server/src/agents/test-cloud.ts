@@ -91,7 +91,14 @@ export const plainConfig: AgentConfig = {
   domains: [],
 }
 
-export async function testCloud({ apiUrl = NOBODY }: { apiUrl?: string } = {}): Promise<TestCloud> {
+export async function testCloud({
+  apiUrl = NOBODY,
+  ...programs
+}: {
+  apiUrl?: string
+  nodeFile?: string
+  runnerFile?: string
+} = {}): Promise<TestCloud> {
   const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-agents-'))
   const database = await testDatabase()
   const vultr = await startVultr({ dataDir: folder, log: () => {} })
@@ -102,10 +109,11 @@ export async function testCloud({ apiUrl = NOBODY }: { apiUrl?: string } = {}): 
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   })
   await fetch(`${vultr.url}/_local/settings`, { method: 'POST', body: '{"bootSeconds":0}' })
-  const nodeFile = join(folder, 'node')
-  const runnerFile = join(folder, 'runner.cjs')
-  writeFileSync(nodeFile, 'not really a program')
-  writeFileSync(runnerFile, 'not really a runner')
+  const program = (name: string): string => {
+    const path = join(folder, name)
+    writeFileSync(path, `not really ${name}`)
+    return path
+  }
   let movedMs = 0
   const config = readConfig({
     DATABASE_URL: database.url,
@@ -118,8 +126,8 @@ export async function testCloud({ apiUrl = NOBODY }: { apiUrl?: string } = {}): 
     VULTR_BASE_URL: vultr.url,
     VULTR_ENVIRONMENT: 'test',
     CHAIN_RPC_URL: NOBODY,
-    MACHINE_NODE_FILE: nodeFile,
-    MACHINE_RUNNER_FILE: runnerFile,
+    MACHINE_NODE_FILE: programs.nodeFile ?? program('node'),
+    MACHINE_RUNNER_FILE: programs.runnerFile ?? program('runner.cjs'),
   })
   const transport = openTransport({ processors: [vultr.url], infrastructure: [] })
   afterAll(() => transport.close())
@@ -160,7 +168,8 @@ export async function testCloud({ apiUrl = NOBODY }: { apiUrl?: string } = {}): 
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await response.text()
-    return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text }
+    const isJson = /^application\/(problem\+)?json/.test(response.headers.get('content-type') ?? '')
+    return { status: response.status, body: isJson ? JSON.parse(text) : text }
   }
 
   return {

@@ -20,6 +20,8 @@ export async function findRouteRow(sql: Sql, label: string): Promise<RouteRow | 
       m.key_id as "keyId", m.router_nonce as nonce, m.router_ciphertext as ciphertext
     from agents a
     left join machines m on m.agent_id = a.id and m.state in ('intended', 'created', 'ready')
-    where a.label = ${label}`
+    where a.label = ${label}
+    -- While an agent moves to another machine it has two, and the one that serves is ready.
+    order by (m.state = 'ready') desc nulls last limit 1`
   return row
 }
