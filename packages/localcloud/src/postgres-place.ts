@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, lstatSync, mkdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, realpathSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, sep } from 'node:path'
 import { canEnter, findUser, type UnixUser } from './unprivileged-user.ts'
 
 /** Folders of the system that every user may enter; tried in this order when the data directory is closed to others. */
@@ -30,15 +31,13 @@ export function choosePlace(folder: string, user: UnixUser | undefined): string 
   for (const own of [join(folder, '..'), folder]) letPass(own, user)
   if (canEnter(user, folder)) return folder
   const errors: string[] = []
-  for (const system of SYSTEM_FOLDERS) {
+  for (const make of isTemporary(folder)
+    ? [temporaryPlace]
+    : SYSTEM_FOLDERS.map((system) => () => placeIn(system))) {
     try {
-      mkdirSync(system, { recursive: true, mode: 0o711 })
-      // In a folder that everybody may write to, somebody else could have put this one there before us.
-      const { uid, mode } = lstatSync(system)
-      if (uid !== 0 || (mode & 0o022) !== 0) throw new Error(`${system} does not belong to root alone`)
-      const place = join(system, randomBytes(8).toString('hex'))
-      mkdirSync(place, { mode: 0o710 })
+      const place = make()
       chownSync(place, 0, user.gid)
+      chmodSync(place, 0o710)
       if (canEnter(user, place)) return place
       errors.push(`${user.name} cannot enter ${place}`)
     } catch (error) {
@@ -49,6 +48,25 @@ export function choosePlace(folder: string, user: UnixUser | undefined): string 
     `PostgreSQL has to run as "${user.name}", who cannot enter ${folder}, and no other place was found: ` +
       `${errors.join('; ')}. Set AGENTCTL_DATA_DIR to a folder that this user can enter, or DATABASE_URL.`,
   )
+}
+
+function placeIn(system: string): string {
+  mkdirSync(system, { recursive: true, mode: 0o711 })
+  // In a folder that everybody may write to, somebody else could have put this one there before us.
+  const { uid, mode } = lstatSync(system)
+  if (uid !== 0 || (mode & 0o022) !== 0) throw new Error(`${system} does not belong to root alone`)
+  const place = join(system, randomBytes(8).toString('hex'))
+  mkdirSync(place, { mode: 0o700 })
+  return place
+}
+
+/** What belongs to a temporary data directory goes where the system cleans up after it. */
+function isTemporary(folder: string): boolean {
+  return realpathSync(folder).startsWith(realpathSync(tmpdir()) + sep)
+}
+
+function temporaryPlace(): string {
+  return mkdtempSync(join(tmpdir(), 'agentctl-postgres-'))
 }
 
 function letPass(folder: string, user: UnixUser): void {

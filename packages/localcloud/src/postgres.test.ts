@@ -1,7 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
@@ -182,8 +192,9 @@ test('a copy of the program finds its libraries without any link in node_modules
 
 test('as root, a data directory that PostgreSQL cannot enter is no hindrance', async ({ skip }) => {
   skip(process.getuid?.() !== 0, 'only root runs PostgreSQL as somebody else')
-  const closed = temporaryDataDir()
-  // Closed to everybody but root, like a checkout under /root.
+  // Closed to everybody but root; a checkout under the home of root is like that.
+  const closed = mkdtempSync(join(homedir(), '.agentctl-test-'))
+  onTestFinished(() => rmSync(closed, { recursive: true, force: true }))
   const dataDir = join(closed, 'checkout', '.agentctl')
   mkdirSync(dataDir, { recursive: true })
   const said: string[] = []
@@ -210,4 +221,14 @@ test('runs as a normal user', async ({ skip }) => {
   expect(statSync(join(dataDir, 'postgres', 'data')).uid).toBe(nobody.uid)
   expect(await query(running.part.url, 'select 1 as one')).toEqual([{ one: 1 }])
   await running.end()
+})
+
+test('what belongs to a temporary data directory stays among temporary files', async ({ skip }) => {
+  skip(process.getuid?.() !== 0, 'only root runs PostgreSQL as somebody else')
+  const said: string[] = []
+  const dataDir = join(temporaryDataDir(), 'inside')
+  await start(dataDir, (line) => said.push(line))
+  const place = /its data is in (.+)$/.exec(said.join('\n'))?.[1] ?? ''
+  onTestFinished(() => rmSync(place, { recursive: true, force: true }))
+  expect(dirname(place)).toBe(tmpdir())
 })
