@@ -20,7 +20,6 @@ afterAll(async () => {
 
 /** What a page may use besides agentctl: the phone's inbox, the agents' addresses, the examples. */
 const prelude = (keys: readonly string[]) => `
-agentctl() { "${root}/agentctl" "$@"; }
 inbox() { curl -s --get "$TWILIO/_local/inbox" --data-urlencode "to=$1" | grep -o '"code":"[0-9]*"' | tail -n 1 | tr -dc 0-9; }
 visit() { curl -s --resolve "*:$ROUTER_PORT:127.0.0.1" "$@"; }
 json() { node -e 'let s="";process.stdin.on("data",d=>s+=d).on("end",()=>{const v=process.argv[1].split(".").filter(Boolean).reduce((o,k)=>o?.[k],JSON.parse(s));console.log(typeof v==="object"?JSON.stringify(v):v)})' "$1"; }
@@ -39,7 +38,7 @@ describe('journeys', () => {
       mkdirSync(home)
       const shell = openShell(
         {
-          PATH: `${dirname(process.execPath)}:${process.env.PATH ?? ''}`,
+          PATH: `${root}:${dirname(process.execPath)}:${process.env.PATH ?? ''}`,
           HOME: home,
           LANG: 'C.UTF-8',
           AGENTCTL_API_URL: cloud.local.apiUrl,
