@@ -48,7 +48,9 @@ function install() {
     },
   )
   if (ran.error || ran.status !== 0) {
-    const said = `${ran.stdout ?? ''}${ran.stderr ?? ''}`.trim().split('\n').slice(-15).join('\n')
+    // The installer itself runs on the machine's Node, which is older than what the packages then run on.
+    const lines = `${ran.stdout ?? ''}${ran.stderr ?? ''}`.split('\n').filter((line) => !/ WARN |^npm (warn|notice)/.test(line))
+    const said = lines.join('\n').trim().split('\n').slice(-15).join('\n')
     fail(
       `The packages could not be installed.\n${said || ran.error?.message}`,
       'Check the network and the disk, then run the same command again; nothing is lost.',
