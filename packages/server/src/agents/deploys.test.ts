@@ -214,10 +214,7 @@ test('another size moves the agent to another machine, and the one before serves
   const alice = await cloud.person('grows')
   const { machine, agent, release } = await deployLive(cloud, alice, 'hello', 'x')
   const next = await alice.deploy('hello', 'x', { size: 'medium' })
-  const bigger = await eventually(async () => {
-    const candidate = await cloud.machineOf(agent.id)
-    return candidate.id === machine.id ? undefined : candidate
-  })
+  const bigger = await cloud.machineOf(agent.id, machine)
   await bigger.hello()
   await bigger.learns(next.body.release.id)
   expect((await machine.poll()).release?.id).toBe(release.id)

@@ -51,8 +51,8 @@ export interface TestCloud {
     status?: number
   }): Promise<void>
   instances(): Promise<{ id: string; label: string }[]>
-  /** Speaks for the runner of the newest machine of an agent. */
-  machineOf(agentId: string): Promise<TestMachine>
+  /** Speaks for the runner of the newest machine of an agent, once that is another one than the given. */
+  machineOf(agentId: string, after?: TestMachine): Promise<TestMachine>
 }
 
 export interface Person {
@@ -242,11 +242,11 @@ export async function testCloud({
       if (!response.ok) throw new Error(await response.text())
     },
     instances: () => deps.machines.listOurs().then((all) => all.map(({ id, label }) => ({ id, label }))),
-    async machineOf(agentId) {
+    async machineOf(agentId, after) {
       const machine = await eventually(async () => {
         const [row] = await sql<{ id: string; providerId: string }[]>`
           select id, provider_id as "providerId" from machines
-          where agent_id = ${agentId} and state in ('created', 'ready') order by generation desc limit 1`
+          where agent_id = ${agentId} and state in ('created', 'ready') and id <> ${after?.id ?? ''} order by generation desc limit 1`
         return row
       })
       const response = await fetch(`${vultr.url}/v2/instances/${machine.providerId}/user-data`, {

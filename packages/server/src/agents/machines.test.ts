@@ -1,0 +1,214 @@
+import { expect, test } from 'vitest'
+import type { Work } from '../platform/operations.ts'
+import { MACHINES_PER_ACCOUNT } from './limits.ts'
+import { agentWork } from './operations.ts'
+import { ORPHAN_SECONDS } from './sweep.ts'
+import { deployLive, ended, eventually, file, plainConfig, type TestCloud, testCloud } from './test-cloud.ts'
+
+const due = (cloud: TestCloud, subject: string) =>
+  cloud.sql`update operations set run_at = clock_timestamp() where subject = ${subject} and state = 'pending'`
+
+test('a machine whose order was answered into nowhere is adopted, not ordered twice', async () => {
+  for (const kind of ['drop-after-effect', 'error-after-effect']) {
+    const cloud = await testCloud()
+    await cloud.fault({ kind, method: 'POST', path: '/v2/instances' })
+    await cloud.work()
+    const alice = await cloud.person('alice')
+    const { release, machine } = await deployLive(cloud, alice, 'hello', 'x')
+    expect(release.status).toBe('live')
+    const instances = await cloud.instances()
+    expect(instances).toHaveLength(1)
+    const [row] = await cloud.sql`select label, provider_id as id from machines where id = ${machine.id}`
+    expect(instances[0]).toEqual(row)
+  }
+})
+
+test('an order that was refused by a throttle or a broken line is repeated', async () => {
+  const cloud = await testCloud()
+  await cloud.fault({ kind: 'drop-before', method: 'POST', path: '/v2/instances' })
+  await cloud.work()
+  const alice = await cloud.person('alice')
+  const { body } = await alice.deploy('hello', 'x')
+  // It is not known whether the order arrived: it is looked for three times before it is repeated.
+  const instances = await eventually(async () => {
+    await due(cloud, body.agent.id)
+    const all = await cloud.instances()
+    return all.length > 0 ? all : undefined
+  })
+  expect(instances).toHaveLength(1)
+})
+
+test('an order that the provider refuses for good fails the release and says why', async () => {
+  const cloud = await testCloud()
+  await fetch(`${cloud.vultr.url}/_local/faults`, {
+    method: 'POST',
+    body: JSON.stringify({
+      kind: 'status',
+      method: 'POST',
+      path: '/v2/instances',
+      status: 400,
+      body: { error: 'Server add failed: out of stock', status: 400 },
+    }),
+  })
+  await cloud.work()
+  const alice = await cloud.person('alice')
+  const { body } = await alice.deploy('hello', 'x')
+  expect(await ended(alice, body.release.id)).toMatchObject({
+    status: 'failed',
+    failure: { reason: 'machine_refused', message: expect.stringContaining('out of stock') },
+  })
+  expect((await alice.deploy('hello', 'x')).status).toBe(202)
+})
+
+test('a worker that slept past its lease orders nothing that stays', async () => {
+  const cloud = await testCloud()
+  const reached = Promise.withResolvers<void>()
+  const asleep = Promise.withResolvers<void>()
+  const slow = {
+    ...cloud.deps,
+    machines: {
+      ...cloud.deps.machines,
+      async create(order: Parameters<typeof cloud.deps.machines.create>[0]) {
+        reached.resolve()
+        await asleep.promise
+        return cloud.deps.machines.create(order)
+      },
+    },
+  }
+  const alice = await cloud.person('alice')
+  const sleeper = await cloud.work({ release: agentWork(slow).release as Work }, 60)
+  const { body } = await alice.deploy('hello', 'x')
+  await reached.promise
+  await cloud.sql`update operations set lease_until = clock_timestamp(), run_at = clock_timestamp() where state = 'pending'`
+  await cloud.work()
+  // The second worker looks a few times for the order of the first before it gives its own.
+  const machine = await eventually(async () => {
+    await due(cloud, body.agent.id)
+    const rows = await cloud.sql`select 1 from machines where state = 'created'`
+    return rows.length > 0 ? cloud.machineOf(body.agent.id) : undefined
+  })
+  asleep.resolve()
+  await sleeper.stop()
+  expect(await cloud.instances()).toHaveLength(2)
+  await machine.hello()
+  await machine.learns(body.release.id)
+  await machine.report(body.release.id, 'healthy')
+  expect(await ended(alice, body.release.id)).toMatchObject({ status: 'live' })
+
+  const { sweep } = agentWork(cloud.deps)
+  await cloud.sql`insert into operations (id, kind, subject, created_at) values ('op_sweep', 'sweep', 'sweep:machines', now())`
+  await cloud.work({ sweep: sweep as Work })
+  const sightings = () => cloud.sql`select provider_id from orphan_sightings`
+  await eventually(async () => ((await sightings()).length === 1 ? true : undefined))
+  cloud.advance(ORPHAN_SECONDS - 1)
+  await sweepAgain(cloud)
+  expect(await cloud.instances()).toHaveLength(2)
+  cloud.advance(2)
+  await sweepAgain(cloud)
+  const [left] = await cloud.instances()
+  const [row] = await cloud.sql`select provider_id as id from machines where state = 'ready'`
+  expect(await cloud.instances()).toHaveLength(1)
+  expect(left?.id).toBe(row?.id)
+  expect(await sightings()).toHaveLength(0)
+})
+
+async function sweepAgain(cloud: TestCloud): Promise<void> {
+  const [before] = await cloud.sql<
+    { fencing: bigint }[]
+  >`select fencing from operations where id = 'op_sweep'`
+  await due(cloud, 'sweep:machines')
+  await eventually(async () => {
+    const [row] = await cloud.sql<{ fencing: bigint; idle: boolean }[]>`
+      select fencing, lease_until is null as idle from operations where id = 'op_sweep'`
+    return row && before && row.fencing > before.fencing && row.idle ? true : undefined
+  })
+}
+
+test('the sweeper leaves machines of other environments and orders under way alone', async () => {
+  const cloud = await testCloud()
+  const create = (label: string, tags: string[]) =>
+    fetch(`${cloud.vultr.url}/v2/instances`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${cloud.vultr.apiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({
+        region: 'icn',
+        plan: 'vc2-1c-1gb',
+        os_id: 2136,
+        label,
+        tags,
+        user_data: 'IyEvYmluL3NoCg==',
+      }),
+    })
+  await create('other', ['agentctl', 'env:elsewhere'])
+  await create('unrelated', [])
+  const alice = await cloud.person('alice')
+  const { body } = await alice.deploy('hello', 'x')
+  await cloud.sql`
+    insert into machines (id, agent_id, namespace_id, generation, label, operation_id, plan, state, created_at)
+    values ('mch_intended', ${body.agent.id}, ${alice.namespaceId}, 1, 'under-way', 'op_x', 'p', 'intended', now())`
+  await create('under-way', ['agentctl', 'env:test'])
+  await cloud.sql`insert into operations (id, kind, subject, created_at) values ('op_sweep', 'sweep', 'sweep:machines', now())`
+  await cloud.work({ sweep: agentWork(cloud.deps).sweep as Work })
+  await sweepAgain(cloud)
+  expect(await cloud.sql`select 1 from orphan_sightings`).toHaveLength(0)
+})
+
+test('a bootstrap token is used once, but a greeting whose answer was lost may be repeated', async () => {
+  const cloud = await testCloud()
+  await cloud.work()
+  const alice = await cloud.person('alice')
+  const { body } = await alice.deploy('hello', 'x')
+  const machine = await cloud.machineOf(body.agent.id)
+  const lost = await machine.hello()
+  const greeted = await machine.hello()
+  expect(greeted.status).toBe(200)
+  expect(greeted.body.machineToken).not.toBe(lost.body.machineToken)
+  await machine.learns(body.release.id)
+  expect((await machine.hello()).status).toBe(401)
+  machine.token = lost.body.machineToken
+  expect((await machine.post('/v1/runner/logs', { lines: [] })).status).toBe(401)
+  machine.token = greeted.body.machineToken
+  expect((await machine.post('/v1/runner/logs', { lines: [] })).status).toBe(204)
+})
+
+test('a machine that is gone at the provider is replaced by the next deploy', async () => {
+  const cloud = await testCloud()
+  await cloud.work()
+  const alice = await cloud.person('alice')
+  const { machine, agent } = await deployLive(cloud, alice, 'hello', 'x')
+  const [instance] = await cloud.instances()
+  await cloud.deps.machines.delete(instance?.id ?? '')
+  cloud.advance(200)
+  const { body } = await alice.deploy('hello', 'y')
+  const next = await cloud.machineOf(agent.id, machine)
+  await next.hello()
+  await next.learns(body.release.id)
+  await next.report(body.release.id, 'healthy')
+  expect(await ended(alice, body.release.id)).toMatchObject({ status: 'live' })
+})
+
+test('an account has a limited number of machines', async () => {
+  const cloud = await testCloud()
+  const alice = await cloud.person('alice')
+  await alice.upload('x')
+  const request = { config: plainConfig, files: [file('index.js', 'x')] }
+  const answers = []
+  for (let at = 0; at <= MACHINES_PER_ACCOUNT; at++) {
+    const key = { 'idempotency-key': `k${at}` }
+    answers.push(await alice.call('POST', '/v1/deploys', { ...request, name: `agent-${at}` }, key))
+  }
+  expect(answers.map(({ status }) => status)).toEqual([...Array(MACHINES_PER_ACCOUNT).fill(202), 409])
+  expect(answers.at(-1)?.body.code).toBe('agent_limit')
+})
+
+test('programs are served by their hash', async () => {
+  const cloud = await testCloud()
+  const alice = await cloud.person('alice')
+  await cloud.work()
+  const { machine } = await deployLive(cloud, alice, 'hello', 'x')
+  machine.revision = -1
+  const { runner } = await machine.poll()
+  const found = await cloud.app.request(`/v1/runner/assets/${runner.sha256}`)
+  expect(await found.text()).toBe('not really runner.cjs')
+  expect((await cloud.app.request(`/v1/runner/assets/${'0'.repeat(64)}`)).status).toBe(404)
+})

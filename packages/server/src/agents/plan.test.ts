@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest'
+import { deployLive, file, plainConfig, testCloud } from './test-cloud.ts'
+
+const cloud = await testCloud()
+await cloud.work()
+
+test('a plan for a new agent says what is made, what travels and what it costs', async () => {
+  const alice = await cloud.person('fresh')
+  const request = {
+    name: 'hello',
+    config: plainConfig,
+    files: [file('index.js', 'one'), file('copy.js', 'one')],
+  }
+  const { body } = await alice.call('POST', '/v1/deploys/plan', request)
+  expect({ ...body, timeline: body.timeline.length }).toMatchInlineSnapshot(`
+    {
+      "agent": {
+        "exists": false,
+        "name": "hello",
+        "namespace": "fresh",
+        "url": null,
+      },
+      "balance": {
+        "creditsMicros": "0",
+        "runwaySeconds": null,
+      },
+      "changes": [
+        "Create the agent hello in the namespace fresh; its address is http://hello-fresh.agents.localhost:8788 if that is free.",
+        "Start a small machine in Seoul: 1 vCPU, 2 GB of memory, 55 GB of disk.",
+      ],
+      "price": {
+        "hourlyMicros": "20000",
+      },
+      "timeline": 5,
+      "upload": {
+        "files": 2,
+        "missing": [
+          "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+        ],
+        "missingBytes": 3,
+      },
+    }
+  `)
+  expect((await alice.call('GET', '/v1/agents')).body.agents).toEqual([])
+})
+
+test('a plan for what serves already has no changes', async () => {
+  const alice = await cloud.person('same')
+  await deployLive(cloud, alice, 'hello', 'one')
+  const request = { name: 'hello', config: plainConfig, files: [file('index.js', 'one')] }
+  expect((await alice.call('POST', '/v1/deploys/plan', request)).body).toMatchObject({
+    changes: [],
+    upload: { missing: [], missingBytes: 0 },
+  })
+})
+
+test('a plan for a living agent says what changes', async () => {
+  const alice = await cloud.person('changes')
+  await deployLive(cloud, alice, 'hello', 'one')
+  const config = {
+    ...plainConfig,
+    size: 'large',
+    start: 'node main.js',
+    install: 'npm ci',
+    env: { GREETING: 'hi' },
+    health: { path: null, timeoutSeconds: 60 },
+  }
+  const request = { name: 'hello', config, files: [file('main.js', 'two')] }
+  const { body } = await alice.call('POST', '/v1/deploys/plan', request)
+  expect(body.changes).toMatchInlineSnapshot(`
+    [
+      "Move from a small to a large machine (4 vCPU, 8 GB of memory, 160 GB of disk); what the agent keeps in its home directory stays behind.",
+      "Change the install command from none to "npm ci".",
+      "Change the start command from "node index.js" to "node main.js".",
+      "Change the health path from "/" to none.",
+      "Add to the environment: GREETING.",
+      "Files: 1 added, 0 changed, 1 removed.",
+      "Release 1 serves until the new one has passed its health check.",
+    ]
+  `)
+})
+
+test('the timeline says what each state costs and what becomes of the data', async () => {
+  const alice = await cloud.person('time')
+  const request = { name: 'hello', config: plainConfig, files: [file('index.js', 'one')] }
+  const { body } = await alice.call('POST', '/v1/deploys/plan', request)
+  expect(body.timeline).toMatchInlineSnapshot(`
+    [
+      {
+        "consequence": "Charged by the second from its first healthy moment; logs are kept for 7 days.",
+        "hourlyMicros": "20000",
+        "state": "running",
+      },
+      {
+        "consequence": "The machine is released; a snapshot keeps its files.",
+        "hourlyMicros": "1000",
+        "state": "stopped",
+      },
+      {
+        "consequence": "When the credits are used up: the machine is released and a snapshot is kept for 14 days. A deposit brings the agent back with its files.",
+        "hourlyMicros": "0",
+        "state": "suspended",
+      },
+      {
+        "consequence": "14 days after the suspension: the files of the machine are gone; the configuration and the last release are kept.",
+        "hourlyMicros": "0",
+        "state": "snapshot deleted",
+      },
+      {
+        "consequence": "Machine, files, secrets and logs are deleted at once and cannot be brought back.",
+        "hourlyMicros": "0",
+        "state": "deleted",
+      },
+    ]
+  `)
+})

@@ -1,0 +1,91 @@
+import { existsSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { ROUTER_CREDENTIAL_HEADER } from '@agentctl/contract/runner-constants.ts'
+import { serve } from '@hono/node-server'
+import { afterAll, expect, test } from 'vitest'
+import { openRouterCredential } from '../platform/router-credential.ts'
+import { ended, eventually, type Person, testCloud } from './test-cloud.ts'
+
+const runnerFile = fileURLToPath(new URL('../../../runner/dist/runner.cjs', import.meta.url))
+const built = existsSync(runnerFile)
+if (!built) process.stderr.write('Skipped, for the runner is not built: npm run build\n')
+
+const agentSource = (word: string) => `
+  const http = require('node:http')
+  console.log('started ${word}')
+  http.createServer((_, response) => response.end('${word} ' + process.env.TOKEN)).listen(process.env.PORT)
+`
+
+test.skipIf(!built)(
+  'a folder becomes a running agent on a machine of its own, and a redeploy replaces it',
+  { timeout: 120_000 },
+  async () => {
+    const server = await new Promise<ReturnType<typeof serve>>((resolve) => {
+      const listening = serve({ fetch: (request) => app(request), hostname: '127.0.0.1', port: 0 }, () =>
+        resolve(listening),
+      )
+    })
+    afterAll(() => {
+      server.close()
+      if ('closeAllConnections' in server) server.closeAllConnections()
+    })
+    const { port } = server.address() as AddressInfo
+    const cloud = await testCloud({
+      apiUrl: `http://127.0.0.1:${port}`,
+      nodeFile: process.execPath,
+      runnerFile,
+    })
+    const app = (request: Request) => cloud.app.fetch(request)
+    await cloud.work()
+    const alice = await cloud.person('real')
+    await alice.call('POST', '/v1/agents', { name: 'hello' })
+    await alice.call('PATCH', '/v1/agents/hello/secrets', { secrets: { TOKEN: 'sesame' } })
+
+    const first = await live(alice, await alice.deploy('hello', agentSource('one')))
+    expect(first.timings).toMatchObject({ machineMs: expect.any(Number), totalMs: expect.any(Number) })
+    expect(await ask()).toBe('one sesame')
+
+    const second = await live(alice, await alice.deploy('hello', agentSource('two')))
+    expect(await ask()).toBe('two sesame')
+    process.stderr.write(`parts of a redeploy: ${JSON.stringify(second.timings)}\n`)
+
+    const failed = await ended(alice, (await alice.deploy('hello', 'process.exit(3)')).body.release.id)
+    expect(failed).toMatchObject({ status: 'failed', failure: { reason: 'exited' } })
+    expect(await ask()).toBe('two sesame')
+
+    await eventually(async () => {
+      const { body } = await alice.call('GET', '/v1/agents/hello/logs')
+      return String(body).includes('started two') ? true : undefined
+    })
+    await alice.call('DELETE', '/v1/agents/hello')
+    await eventually(async () => ((await cloud.instances()).length === 0 ? true : undefined))
+
+    async function ask(): Promise<string> {
+      const [row] = await cloud.sql<
+        { id: string; address: string; port: number; keyId: string; nonce: Buffer; ciphertext: Buffer }[]
+      >`
+        select id, address, port, key_id as "keyId", router_nonce as nonce, router_ciphertext as ciphertext
+        from machines where state = 'ready'`
+      if (!row) throw new Error('No machine serves.')
+      const credential = openRouterCredential(cloud.deps.keyring, row.id, row).reveal()
+      const response = await fetch(`http://${row.address}:${row.port}/`, {
+        headers: { [ROUTER_CREDENTIAL_HEADER]: credential },
+      })
+      return response.text()
+    }
+  },
+)
+
+async function live(person: Person, deployed: Awaited<ReturnType<Person['deploy']>>) {
+  expect(deployed).toMatchObject({ status: 202 })
+  const release = await eventually(async () => {
+    const { body } = await person.call(
+      'GET',
+      `/v1/releases/${deployed.body.release.id}?waitSeconds=20&status=starting`,
+    )
+    return body.status === 'pending' || body.status === 'starting' ? undefined : body
+  }, 60_000)
+  expect(release).toMatchObject({ status: 'live', failure: null })
+  return release
+}
