@@ -6,8 +6,8 @@ import type { Journey, Subject } from './journey.ts'
 import { Refused } from './patient-client.ts'
 import type { World } from './world.ts'
 
-const LIVE_MS = 30_000
-const ANSWER_MS = 10_000
+const LIVE_MS = 60_000
+const ANSWER_MS = 30_000
 const SECRET = 'kept-by-the-agent'
 
 interface Release {
@@ -201,5 +201,5 @@ const AGENT = `const { readFileSync } = require('node:fs')
 const word = readFileSync('word.txt', 'utf8')
 require('node:http')
   .createServer((_request, response) => response.end(word + ' ' + process.env.WORD))
-  .listen(process.env.PORT)
+  .listen(process.env.PORT, () => process.stdout.write('listening\\n'))
 `

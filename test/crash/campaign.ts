@@ -3,16 +3,19 @@ import { type Point, pointText } from './control.ts'
 import type { Fault } from './faults.ts'
 import { brokenInvariants } from './invariants.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
-import { type Choice, choosePoints } from './point-choice.ts'
+import { type Choice, choosePoints, type Depth } from './point-choice.ts'
 import type { World } from './world.ts'
 
-const SETTLE_MS = 15_000
+const SETTLE_MS = 45_000
 /** A point that depends on timing is tried again in later runs before it counts as not reached. */
 const ATTEMPTS = 3
+/** How long to wait before traces are cleared that need it. */
+const TRACES_MS = 3_000
 const RECORDINGS = 2
 
-interface Target {
-  point: Point
+/** What one run hits in one operation. */
+interface Shot {
+  points: Point[]
   attempts: number
 }
 
@@ -53,6 +56,8 @@ export interface CampaignOptions {
   found: FoundPoints
   fault: Fault
   worlds: World[]
+  /** How many points of an operation one run hits, one after another; several save runs. */
+  pointsPerRun?: number
   /** Chooses among the points found, for a fault that is too slow to be tried at all of them. */
   choose?: (points: Point[]) => Point[]
   /** How long everything may take to be in order again after an operation. */
@@ -61,7 +66,7 @@ export interface CampaignOptions {
 }
 
 /** The points of a journey, found by running it without any fault. */
-export async function findPoints(world: World, journey: Journey): Promise<FoundPoints> {
+export async function findPoints(world: World, journey: Journey, depth: Depth): Promise<FoundPoints> {
   const noted = new Map<string, Point[][]>()
   for (let serial = 1; serial <= RECORDINGS; serial++) {
     await runOnce(world, journey, `record-${serial}`, async (operation, subject) => {
@@ -74,7 +79,7 @@ export async function findPoints(world: World, journey: Journey): Promise<FoundP
       return true
     })
   }
-  return new Map([...noted].map(([name, recordings]) => [name, choosePoints(recordings)]))
+  return new Map([...noted].map(([name, recordings]) => [name, choosePoints(recordings, depth)]))
 }
 
 /** Runs the journey once for each point with the fault there, in all worlds at the same time. */
@@ -92,7 +97,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     shards: [],
     seconds: 0,
   }
-  const queues = new Map<Operation, Target[]>()
+  const queues = new Map<Operation, Shot[]>()
   for (const operation of journey.operations) {
     const { points, collapsed } = options.found.get(operation.name) ?? { points: [], collapsed: 0 }
     const fitting = points.filter((point) => fault.appliesTo(point))
@@ -103,10 +108,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     report.collapsed += collapsed
     const chosen = options.choose ? options.choose(fitting) : fitting
     report.chosen += chosen.length
-    queues.set(
-      operation,
-      chosen.map((point) => ({ point, attempts: 0 })),
-    )
+    queues.set(operation, shots(chosen, options.pointsPerRun ?? 1))
   }
   report.shards = await Promise.all(worlds.map((world) => runShard(world, options, queues, report)))
   report.seconds = (performance.now() - since) / 1000
@@ -117,7 +119,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
 async function runShard(
   world: World,
   { journey, fault, log, settleMs = SETTLE_MS }: CampaignOptions,
-  queues: Map<Operation, Target[]>,
+  queues: Map<Operation, Shot[]>,
   report: CampaignReport,
 ): Promise<ShardReport> {
   const since = performance.now()
@@ -132,24 +134,24 @@ async function runShard(
       journey,
       `${fault.name.replace(/\W+/g, '')}-${runs}`,
       async (operation, subject, serial) => {
-        const target = queues.get(operation)?.shift()
-        if (!target && operation.optional) return true
+        const shot = queues.get(operation)?.shift()
+        if (!shot && operation.optional) return true
         const sentences = await runArmed(world, operation, subject, {
           id: `${operation.name}-${serial}`,
           settleMs,
-          ...(target ? { target: target.point, fault } : {}),
+          ...(shot ? { points: shot.points, fault } : {}),
         })
-        const point = target ? pointText(target.point) : 'no point'
-        if (target) {
-          if (world.control.hit() || !fault.signal) {
+        for (const [index, point] of (shot?.points ?? []).entries()) {
+          if (!fault.signal || world.control.hit(index)) {
             hit += 1
             report.hit += 1
-          } else {
-            target.attempts += 1
-            if (target.attempts < ATTEMPTS) queues.get(operation)?.push(target)
-            else report.unreached.push(`${operation.name} │ ${point}`)
+            continue
           }
+          const attempts = (shot?.attempts ?? 0) + 1
+          if (attempts < ATTEMPTS) queues.get(operation)?.push({ points: [point], attempts })
+          else report.unreached.push(`${operation.name} │ ${pointText(point)}`)
         }
+        const point = shot ? shot.points.map(pointText).join(' and ') : 'no point'
         for (const sentence of sentences) {
           report.violations.push({ operation: operation.name, fault: fault.name, point, sentence })
           log(`  violation in ${operation.name} at ${point}\n    ${sentence}`)
@@ -165,6 +167,15 @@ async function runShard(
     restarts: server.restarts + worker.restarts - restartsBefore,
     seconds: (performance.now() - since) / 1000,
   }
+}
+
+/** Points of one run lie far apart, so that the next is reached after the process has come back from the one before. */
+function shots(points: Point[], perRun: number): Shot[] {
+  const runs = Math.ceil(points.length / perRun)
+  return Array.from({ length: runs }, (_, run) => ({
+    points: points.filter((_, index) => index % runs === run),
+    attempts: 0,
+  }))
 }
 
 /** One pass through the journey on a subject of its own; ends early, and cleans up, where `each` says false. */
@@ -183,35 +194,43 @@ async function runOnce(
   }
 }
 
-/** Runs an operation with a target and says what is broken when it has ended and everything had time to settle. */
+/** Runs an operation with the fault at these points and says what is broken when it has ended and everything had time to settle. */
 async function runArmed(
   world: World,
   operation: Operation,
   subject: Subject,
-  { id, settleMs, target, fault }: { id: string; settleMs: number; target?: Point; fault?: Fault },
+  { id, settleMs, points = [], fault }: { id: string; settleMs: number; points?: Point[]; fault?: Fault },
 ): Promise<string[]> {
   const { control } = world
   control.forget(id)
-  const undo = target && (await fault?.prepare?.(world, target))
-  control.arm({ id, signal: fault?.signal ?? 'SIGKILL', ...(target && fault?.signal ? { target } : {}) })
-  const released = target && fault?.whileHeld ? releaseHeld(world, fault, id) : undefined
+  const undo: (() => Promise<void>)[] = []
+  for (const point of points) {
+    const taken = await fault?.prepare?.(world, point)
+    if (taken) undo.push(taken)
+  }
+  control.arm({ id, signal: fault?.signal ?? 'SIGKILL', targets: fault?.signal ? points : [] })
+  const released = fault?.whileHeld ? points.map((_, index) => releaseHeld(world, fault, id, index)) : []
   try {
     await operation.run(world, subject)
-    const broken = await settle(world, settleMs)
+    let broken = await settle(world, fault?.clearTraces ? TRACES_MS : settleMs)
+    if (broken.length > 0 && fault?.clearTraces) {
+      await fault.clearTraces(world)
+      broken = await settle(world, settleMs)
+    }
     return [...broken, ...(await operation.check(world, subject))]
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)]
   } finally {
     control.disarm()
-    await released
-    await undo?.()
+    await Promise.all(released)
+    for (const take of undo) await take()
   }
 }
 
 /** Waits for the process that stops itself, does what the fault says, and lets it go on. */
-async function releaseHeld(world: World, fault: Fault, id: string): Promise<void> {
+async function releaseHeld(world: World, fault: Fault, id: string, target: number): Promise<void> {
   while (world.control.armed()?.id === id) {
-    const hit = world.control.hit()
+    const hit = world.control.hit(target)
     if (hit) {
       try {
         await fault.whileHeld?.(world, hit)

@@ -3,6 +3,7 @@ import {
   closeSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -15,8 +16,10 @@ import { join } from 'node:path'
 export interface Point {
   /** Which program: server, worker or runner. */
   role: string
-  /** The call in normal form, such as `POST /v1/deploys › insert into releases … › after`. */
+  /** The call in normal form with what it was done for: `POST /v1/deploys › insert into releases … › after`. */
   name: string
+  /** The same without what it was done for. */
+  call: string
   /** Its how-maniest occurrence since the arming, counted in each process. */
   nth: number
 }
@@ -24,8 +27,8 @@ export interface Point {
 /** What the processes of one world are to do until the next arming. */
 export interface Arming {
   id: string
-  /** Nothing is hit, the points are only noted, when absent. */
-  target?: Point
+  /** Each is hit once; without any, the points are only noted. */
+  targets: Point[]
   /** SIGKILL ends the process; SIGSTOP holds it until somebody sends SIGCONT. */
   signal: 'SIGKILL' | 'SIGSTOP'
 }
@@ -50,7 +53,9 @@ export class Control {
   }
 
   arm(arming: Arming): void {
-    rmSync(this.#hitFile, { force: true })
+    for (const name of readdirSync(this.folder)) {
+      if (name.startsWith('hit-')) rmSync(join(this.folder, name), { force: true })
+    }
     writeFileSync(`${this.#armingFile}.next`, JSON.stringify(arming))
     renameSync(`${this.#armingFile}.next`, this.#armingFile)
   }
@@ -64,10 +69,10 @@ export class Control {
   }
 
   /** True for the first process that asks: a target is hit once, also when several processes reach it. */
-  claimHit(hit: Hit): boolean {
+  claimHit(target: number, hit: Hit): boolean {
     let file: number
     try {
-      file = openSync(this.#hitFile, 'wx')
+      file = openSync(this.#hitFile(target), 'wx')
     } catch {
       return false
     }
@@ -76,8 +81,9 @@ export class Control {
     return true
   }
 
-  hit(): Hit | undefined {
-    return readJson<Hit>(this.#hitFile)
+  /** What happened to this target, by its place in the arming. */
+  hit(target: number): Hit | undefined {
+    return readJson<Hit>(this.#hitFile(target))
   }
 
   note(arming: Arming, point: Point): void {
@@ -101,8 +107,8 @@ export class Control {
     return join(this.folder, 'arming.json')
   }
 
-  get #hitFile(): string {
-    return join(this.folder, 'hit.json')
+  #hitFile(target: number): string {
+    return join(this.folder, `hit-${target}.json`)
   }
 }
 

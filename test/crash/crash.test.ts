@@ -14,7 +14,7 @@ import {
   providerTimeoutAfterEffect,
   sleepPastLease,
 } from './faults.ts'
-import { spread } from './point-choice.ts'
+import { everyCall, everyCallOfEveryRequest, spread } from './point-choice.ts'
 import { openWorld, type World } from './world.ts'
 
 const SHARDS = Number(process.env.AGENTCTL_CRASH_SHARDS ?? 2)
@@ -46,6 +46,7 @@ afterAll(async () => {
 
 /** Everything, as for a nightly run, instead of a bounded part of the slow faults. */
 const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
+const depth = isFull ? everyCallOfEveryRequest : everyCall
 let found: FoundPoints
 
 test('kill -9 at every I/O point of server, worker and runner loses nothing and leaves nothing behind', {
@@ -53,8 +54,15 @@ test('kill -9 at every I/O point of server, worker and runner loses nothing and 
 }, async () => {
   const [first] = worlds
   if (!first) throw new Error('There is no world.')
-  found = await findPoints(first, agentJourney)
-  const report = await runCampaign({ journey: agentJourney, found, fault: kill, worlds, log })
+  found = await findPoints(first, agentJourney, depth)
+  const report = await runCampaign({
+    journey: agentJourney,
+    found,
+    fault: kill,
+    pointsPerRun: isFull ? 1 : 2,
+    worlds,
+    log,
+  })
   expect(report.violations).toEqual([])
   expect(report.unreached.length).toBeLessThan(report.hit / 10)
 })
@@ -97,7 +105,7 @@ test('a worker that creates without looking for the label first is found out', {
   try {
     const report = await runCampaign({
       journey: agentJourney,
-      found: await findPoints(naive, agentJourney),
+      found: await findPoints(naive, agentJourney, everyCall),
       fault: { ...kill, name: 'control: kill -9 of a worker that never adopts' },
       choose: (points) =>
         points.filter(({ role, name }) => role === 'worker' && name.startsWith('POST /v2/instances')),

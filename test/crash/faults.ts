@@ -14,12 +14,14 @@ export interface Fault {
   prepare?(world: World, point: Point): Promise<() => Promise<void>>
   /** While the process is held by SIGSTOP; it goes on afterwards. */
   whileHeld?(world: World, hit: Hit): Promise<void>
+  /** What the platform does later by itself against traces that this fault may leave. */
+  clearTraces?(world: World): Promise<void>
 }
 
 export const kill: Fault = { name: 'kill -9', appliesTo: () => true, signal: 'SIGKILL' }
 
 /** Longer than the lease of the worlds, and time for another worker to finish. */
-const HELD_MS = 15_000
+const HELD_MS = 20_000
 const REFUSING_MS = 300
 
 /** A worker that sleeps past its lease wakes up in a world in which another one has gone on with its work. */
@@ -36,6 +38,8 @@ export const sleepPastLease: Fault = {
     // The sleeper still holds the locks of its transaction when it was stopped inside one; then nobody could go on.
     await other.stop()
   },
+  // An order that the sleeper sends when it wakes up cannot be prevented, only found.
+  clearTraces: (world) => world.sweep(),
 }
 
 /** The database goes away at this moment, with every transaction that is under way, and refuses for a while. */

@@ -1,10 +1,25 @@
 import type { Point } from './control.ts'
 
 /**
- * Loops (polls, heartbeats, health checks) reach the same call again and again. The first occurrences of a call are
- * hit, in each program and operation; later ones meet the same code in the same state and are only counted.
+ * Loops (polls, heartbeats, health checks) and what every request begins with (its session, its namespace) reach the
+ * same call again and again. The first occurrences of a call in an operation are hit; the further ones meet the same
+ * code and are only counted.
  */
-export const OCCURRENCES = 2
+export interface Depth {
+  /** How many occurrences of a call are hit, by program. */
+  occurrences: Record<string, number>
+  /** Whether the same statement for another request is another call. */
+  byRequest: boolean
+}
+
+/** Every distinct call; of the worker's, which are repeated with another step of the same work, the second time too. */
+export const everyCall: Depth = { occurrences: { server: 1, worker: 2, runner: 1 }, byRequest: false }
+
+/** For a nightly run. */
+export const everyCallOfEveryRequest: Depth = {
+  occurrences: { server: 3, worker: 4, runner: 3 },
+  byRequest: true,
+}
 
 export interface Choice {
   points: Point[]
@@ -12,15 +27,23 @@ export interface Choice {
   collapsed: number
 }
 
-export function choosePoints(noted: Point[][]): Choice {
-  const chosen = new Map<string, Point>()
-  const others = new Set<string>()
-  for (const point of noted.flat()) {
+/** In the order in which they were first reached. */
+export function choosePoints(recordings: Point[][], { occurrences, byRequest }: Depth): Choice {
+  const seen = new Set<string>()
+  const hits = new Map<string, number>()
+  const points: Point[] = []
+  let collapsed = 0
+  for (const point of recordings.flat()) {
     const key = JSON.stringify([point.role, point.name, point.nth])
-    if (point.nth <= OCCURRENCES) chosen.set(key, point)
-    else others.add(key)
+    if (seen.has(key)) continue
+    seen.add(key)
+    const call = JSON.stringify([point.role, byRequest ? point.name : point.call])
+    const hit = (hits.get(call) ?? 0) + 1
+    hits.set(call, hit)
+    if (hit <= (occurrences[point.role] ?? 1)) points.push(point)
+    else collapsed += 1
   }
-  return { points: [...chosen.values()], collapsed: others.size }
+  return { points, collapsed }
 }
 
 /** So many of them, spread evenly over all, the same in every run. */

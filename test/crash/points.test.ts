@@ -39,7 +39,7 @@ async function run(id: string, target?: Point): Promise<{ signal: string | null;
   await sql`truncate crash_sample`
   asked = 0
   rmSync(join(folder, 'made'), { force: true })
-  control.arm({ id, signal: 'SIGKILL', ...(target ? { target } : {}) })
+  control.arm({ id, signal: 'SIGKILL', targets: target ? [target] : [] })
   const address = peer.address()
   const port = typeof address === 'object' && address ? address.port : 0
   const child = spawn(
@@ -77,7 +77,7 @@ test('each call is found at both ends, named without its values, and the process
   for (const [index, target] of points.entries()) {
     const { signal, effects } = await run(`hit-${index}`, target)
     expect(signal).toBe('SIGKILL')
-    expect(control.hit()?.point).toEqual(target)
+    expect(control.hit(0)?.point).toEqual(target)
     table.push(
       `${target.name.padEnd(80)} rows ${effects.rows} · requests ${effects.requests} · ${effects.file ? 'file' : 'no file'}`,
     )

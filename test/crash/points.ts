@@ -6,39 +6,45 @@ import childProcess from 'node:child_process'
 import { subscribe } from 'node:diagnostics_channel'
 import fs from 'node:fs'
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { createRequire, syncBuiltinESMExports } from 'node:module'
+import { createRequire, flushCompileCache, syncBuiltinESMExports } from 'node:module'
 import { basename } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { pathName, statementName } from './call-names.ts'
-import { type Arming, Control } from './control.ts'
+import { Control } from './control.ts'
 
+const FLUSH_MS = 3000
 const folder = process.env.CRASH_POINTS
 const role = process.env.CRASH_ROLE
 // The wrapped Node of a machine also runs the agent itself, which is not ours to hit.
 const isProgram = role !== 'runner' || /runner\/|\.cjs$/.test(process.argv[1] ?? '')
+
+/** `call` is what is done, `within` what it is done for. */
+type Reach = (call: string, within?: string) => void
 
 if (folder && role && isProgram && !process.argv.includes('--version')) {
   const control = new Control(folder)
   let counting = ''
   let counts = new Map<string, number>()
 
-  const reach = (name: string): void => {
+  const reach: Reach = (call, within = '') => {
     const arming = control.armed()
     if (!arming) return
     if (arming.id !== counting) {
       counting = arming.id
       counts = new Map()
     }
+    const name = `${within}${call}`
     const nth = (counts.get(name) ?? 0) + 1
     counts.set(name, nth)
-    const point = { role, name, nth }
+    const point = { role, name, call, nth }
     control.note(arming, point)
-    if (isTarget(arming, name, nth) && control.claimHit({ pid: process.pid, point })) {
+    const target = arming.targets.findIndex(
+      (one) => one.role === role && one.name === name && one.nth === nth,
+    )
+    if (target >= 0 && control.claimHit(target, { pid: process.pid, point })) {
       process.kill(process.pid, arming.signal)
     }
   }
-  const isTarget = ({ target }: Arming, name: string, nth: number): boolean =>
-    target?.role === role && target.name === name && target.nth === nth
 
   const asked = nameRequestsUnderWay()
   const context = (): string => asked.getStore() ?? ''
@@ -47,6 +53,8 @@ if (folder && role && isProgram && !process.argv.includes('--version')) {
   wrapFiles(reach, context)
   wrapSpawn(reach)
   if (role !== 'runner') await wrapStatements(reach, context)
+  // Node writes its cache of compiled code when a process ends well, which these do not: restarts would be slow.
+  setTimeout(flushCompileCache, FLUSH_MS).unref()
 }
 
 /** What a statement is executed for, so that its name tells: `POST /v1/deploys › …`. */
@@ -60,7 +68,7 @@ function nameRequestsUnderWay(): AsyncLocalStorage<string> {
 }
 
 /** postgres.js, at the two ends of each statement; `begin` and `commit` are statements too. */
-async function wrapStatements(reach: (name: string) => void, context: () => string): Promise<void> {
+async function wrapStatements(reach: Reach, context: () => string): Promise<void> {
   interface Query {
     executed: boolean
     strings: readonly string[]
@@ -80,44 +88,47 @@ async function wrapStatements(reach: (name: string) => void, context: () => stri
       const statement = statementName(this.strings)
       const before = last.get(this.handler)
       const isEnd = statement === 'commit' || statement === 'rollback'
-      const name = `${context()}${statement}${isEnd && before ? ` of ${before}` : ''}`
+      const call = `${statement}${isEnd && before ? ` of ${before}` : ''}`
+      const within = context()
       if (!isEnd) last.set(this.handler, statement)
       const { resolve, reject } = this
       this.resolve = (value) => {
-        reach(`${name} › after`)
+        reach(`${call} › after`, within)
         resolve(value)
       }
       this.reject = (error) => {
-        reach(`${name} › refused`)
+        reach(`${call} › refused`, within)
         reject(error)
       }
-      reach(`${name} › before`)
+      reach(`${call} › before`, within)
     }
     return handle.call(this)
   }
 }
 
 /** undici and the global fetch, which is undici too. */
-function wrapFetch(reach: (name: string) => void, context: () => string): void {
+function wrapFetch(reach: Reach, context: () => string): void {
   interface Request {
     method: string
     path: string
   }
-  const names = new WeakMap<object, string>()
+  const calls = new WeakMap<object, [call: string, within: string]>()
   subscribe('undici:request:create', (message) => {
     const { request } = message as { request: Request }
-    const name = `${context()}${request.method} ${pathName(request.path)}`
-    names.set(request, name)
-    reach(`${name} › before`)
+    const call = `${request.method} ${pathName(request.path)}`
+    const within = context()
+    calls.set(request, [call, within])
+    reach(`${call} › before`, within)
   })
   subscribe('undici:request:headers', (message) => {
     const { request } = message as { request: Request }
-    reach(`${names.get(request) ?? request.method} › after`)
+    const [call = request.method, within] = calls.get(request) ?? []
+    reach(`${call} › after`, within)
   })
 }
 
 /** node:http, as the runner and the router use it. */
-function wrapHttpRequests(reach: (name: string) => void): void {
+function wrapHttpRequests(reach: Reach): void {
   const name = (request: ClientRequest): string => `${request.method} ${pathName(request.path)}`
   subscribe('http.client.request.created', (message) => {
     reach(`${name((message as { request: ClientRequest }).request)} › before`)
@@ -130,8 +141,8 @@ function wrapHttpRequests(reach: (name: string) => void): void {
 }
 
 /** A rename is how a file comes to be, whole or not at all. */
-function wrapFiles(reach: (name: string) => void, context: () => string): void {
-  const name = (to: unknown): string => `${context()}file ${pathName(basename(String(to)))}`
+function wrapFiles(reach: Reach, context: () => string): void {
+  const name = (to: unknown): string => `file ${pathName(basename(String(to)))}`
   const { renameSync, symlinkSync } = fs
   fs.renameSync = (from, to) => {
     reach(`${name(to)} › before`)
@@ -145,14 +156,15 @@ function wrapFiles(reach: (name: string) => void, context: () => string): void {
   }
   const { rename } = fs.promises
   fs.promises.rename = async (from, to) => {
-    reach(`${name(to)} › before`)
+    const within = context()
+    reach(`${name(to)} › before`, within)
     await rename(from, to)
-    reach(`${name(to)} › after`)
+    reach(`${name(to)} › after`, within)
   }
   syncBuiltinESMExports()
 }
 
-function wrapSpawn(reach: (name: string) => void): void {
+function wrapSpawn(reach: Reach): void {
   const { spawn } = childProcess
   const wrapped = (...parameters: Parameters<typeof spawn>): ReturnType<typeof spawn> => {
     const name = `spawn ${basename(String(parameters[0]))}`

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { freePort } from '@agentctl/localcloud/free-port.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import { ORPHAN_SECONDS } from '@agentctl/server/agents/sweep.ts'
 import { openPool, type Pool } from '@agentctl/server/platform/db.ts'
 import { privateKeyToAccount } from 'viem/accounts'
 import type { Cloud } from '../../scripts/cloud.ts'
@@ -11,8 +12,9 @@ import { RestartedProcess } from './restarted-process.ts'
 
 const root = dirname(dirname(import.meta.dirname))
 const START_MS = 60_000
-const CALL_MS = 30_000
-const LEASE_SECONDS = 1
+const CALL_MS = 60_000
+const LEASE_SECONDS = 2
+const SWEEP_MS = 5_000
 
 /** An instance at the provider, as far as the invariants look at it. */
 export interface ProviderInstance {
@@ -41,6 +43,8 @@ export interface World {
   listInstances(): Promise<ProviderInstance[]>
   /** Ends every connection to the database and refuses new ones for so long, as a restart does. */
   cutDatabase(refusingMs: number): Promise<void>
+  /** Has the sweeper look twice, with the time between that it wants, at machines that nobody owns. */
+  sweep(): Promise<void>
   /** Starts one more worker, whose points nobody hits. */
   startSecondWorker(): RestartedProcess
   stop(): Promise<void>
@@ -56,6 +60,7 @@ export async function openWorld(
   const home = join(folder, name)
   mkdirSync(home, { recursive: true })
   const control = new Control(join(home, 'control'))
+  const compileCache = join(folder, 'compile-cache')
   const admin = openPool(cloud.local.databaseUrl, { connectionsMax: 1 })
   const database = name.replaceAll('-', '_')
   await admin.unsafe(`create database ${database}`)
@@ -70,10 +75,12 @@ export async function openWorld(
     API_URL: `http://127.0.0.1:${port}`,
     DATABASE_URL: databaseUrl.href,
     DATA_DIR: home,
+    // Moved for this world alone.
+    CLOCK_FILE: join(home, 'clock'),
     VULTR_ENVIRONMENT: name,
     LEASE_SECONDS: String(LEASE_SECONDS),
-    MACHINE_NODE_FILE: wrapNode(home, control),
-    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
+    MACHINE_NODE_FILE: wrapNode(home, control, compileCache),
+    NODE_COMPILE_CACHE: compileCache,
   }
   const start = (role: 'server' | 'worker', chosen: string, imports: string[]): RestartedProcess =>
     new RestartedProcess(
@@ -132,6 +139,15 @@ export async function openWorld(
         admin.unsafe(`alter database ${database} allow_connections true`).catch(() => {})
       }, refusingMs)
     },
+    async sweep() {
+      const look = () => sql`update operations set run_at = clock_timestamp() where kind = 'sweep'`
+      const sightings = async (): Promise<number> => (await sql`select 1 from orphan_sightings`).length
+      await look()
+      await waitUntil(async () => (await sightings()) > 0, { withinMs: SWEEP_MS, everyMs: 20 })
+      await api.call('POST', '/_local/clock', { body: { advanceSeconds: ORPHAN_SECONDS + 1 } })
+      await look()
+      await waitUntil(async () => (await sightings()) === 0, { withinMs: SWEEP_MS, everyMs: 20 })
+    },
     startSecondWorker() {
       const other = start('worker', 'worker', [])
       others.push(other)
@@ -145,13 +161,13 @@ export async function openWorld(
  * The Node of the machines: a script of a few bytes that starts the Node of this run with the points before the runner.
  * Machines in this test are plain processes, so they see the files of this checkout.
  */
-function wrapNode(home: string, control: Control): string {
+function wrapNode(home: string, control: Control, compileCache: string): string {
   const file = join(home, 'node')
   const points = join(import.meta.dirname, 'points.ts')
   writeFileSync(
     file,
     `#!/bin/sh
-CRASH_POINTS='${control.folder}' CRASH_ROLE=runner \\
+NODE_COMPILE_CACHE='${compileCache}' CRASH_POINTS='${control.folder}' CRASH_ROLE=runner \\
   exec '${process.execPath}' --disable-warning=ExperimentalWarning --import '${points}' "$@"
 `,
     { mode: 0o755 },
