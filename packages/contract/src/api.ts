@@ -1,12 +1,19 @@
 import type { z } from 'zod'
 import { agentEndpoints } from './agents.ts'
+import { billingEndpoints } from './billing.ts'
 import type { Endpoint, Params } from './endpoint.ts'
 import { identityEndpoints } from './identity.ts'
 import { platformEndpoints } from './platform.ts'
 import { runnerEndpoints } from './runner.ts'
 
 /** Every endpoint of the service, once. */
-export const endpoints = { ...platformEndpoints, ...identityEndpoints, ...agentEndpoints, ...runnerEndpoints }
+export const endpoints = {
+  ...platformEndpoints,
+  ...identityEndpoints,
+  ...billingEndpoints,
+  ...agentEndpoints,
+  ...runnerEndpoints,
+}
 
 export type Endpoints = typeof endpoints
 export type RouteOf = keyof Endpoints & string
