@@ -9,7 +9,7 @@ import { findKeyByHash, findNamespace, findSessionByHash, touchKey, touchSession
 
 const DAY_SECONDS = 86_400
 
-/** Policy: a session ends 90 days after its login, and earlier when nobody has used it for 30 days. */
+/** A session ends 90 days after its login, and earlier when nobody has used it for 30 days. */
 export const SESSION_LIFETIME = { idleSeconds: 30 * DAY_SECONDS, absoluteSeconds: 90 * DAY_SECONDS } as const
 
 /** What changes how an account is reached needs a proof of who is there that is not older than this. */
@@ -111,7 +111,7 @@ export function requireScope(caller: Caller, scope: Scope): void {
 /** Step-up: whoever found an open session must not be able to make it last, nor to lock its owner out. */
 export function requireRecentLogin(caller: Caller, now: Date): void {
   if (caller.via !== 'session') return
-  if (!caller.authenticatedAt || caller.authenticatedAt <= secondsAfter(now, -RECENT_LOGIN_SECONDS)) {
+  if (!caller.authenticatedAt || caller.authenticatedAt < secondsAfter(now, -RECENT_LOGIN_SECONDS)) {
     throw new Problem('reauthentication_required')
   }
 }

@@ -11,7 +11,7 @@ export interface Limit {
   lockSeconds?: number
 }
 
-/** trust rules of codes by phone: who may cause how many, and how often one may guess. */
+/** How many codes somebody may have sent, and how often one may guess. */
 export const limits = {
   sendsPerAddress: { name: 'send-address', max: 5, windowSeconds: 600 },
   sendsPerAddressDaily: { name: 'send-address-day', max: 20, windowSeconds: 86_400 },

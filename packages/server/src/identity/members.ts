@@ -29,6 +29,7 @@ type MemberDeps = Pick<Deps, 'db' | 'clock'>
 
 const INVITATION_SECONDS = 7 * 86_400
 const OPEN_INVITATIONS_MAX = 50
+const MEMBERS_MAX = 450
 
 export async function listMembers(
   { db }: Pick<Deps, 'db'>,
@@ -58,6 +59,11 @@ export async function inviteMember(
     if ((await countOpenInvitations(tx, namespace.id, now)) >= OPEN_INVITATIONS_MAX) {
       throw new Problem('conflict', `A namespace has at most ${OPEN_INVITATIONS_MAX} open invitations.`, {
         fix: 'Wait until some are accepted or expire.',
+      })
+    }
+    if ((await listMemberRows(tx, namespace.id)).length >= MEMBERS_MAX) {
+      throw new Problem('conflict', `A namespace has at most ${MEMBERS_MAX} members.`, {
+        fix: 'Remove one first: agentctl members remove',
       })
     }
     await insertInvitation(tx, {

@@ -87,11 +87,11 @@ export async function deleteNamespace({ db }: Pick<Deps, 'db'>, caller: Caller, 
         fix: 'Make another one first: agentctl namespaces create',
       })
     }
-    if (agents.ever === 0) return deleteNamespaceRow(tx, namespace.id)
-    // Addresses of deleted agents are never given to anybody else, and their rows hang on this one. It stays without
-    // members, and under its id, so that its name is free.
-    await renameNamespaceRow(tx, namespace.id, namespace.id)
     await emptyNamespace(tx, namespace.id)
+    // Addresses of deleted agents are never given to anybody else, and their rows hang on this one: then it stays,
+    // without members, and under its id, so that its name is free.
+    if (agents.ever === 0) await deleteNamespaceRow(tx, namespace.id)
+    else await renameNamespaceRow(tx, namespace.id, namespace.id)
   })
 }
 

@@ -137,9 +137,12 @@ export async function findAccount(tx: Sql, accountId: string): Promise<AccountRo
   return row
 }
 
-/** Serialises changes to what an account has: its keys, wallets, namespaces. */
+/**
+ * Serialises changes to what an account has: its keys, wallets, namespaces. Rows that refer to it (a session that
+ * begins) need not wait.
+ */
 export async function lockAccount(tx: Sql, accountId: string): Promise<void> {
-  await tx`select 1 from accounts where id = ${accountId} for update`
+  await tx`select 1 from accounts where id = ${accountId} for no key update`
 }
 
 export function listWallets(tx: Sql, accountId: string): Promise<{ address: string; linkedAt: Date }[]> {
@@ -424,9 +427,12 @@ export async function countOwnNamespaces(tx: Sql, accountId: string): Promise<nu
   return row?.count ?? 0
 }
 
-/** Serialises changes to who is in a namespace: two owners who leave at once would leave none. */
+/**
+ * Serialises changes to who is in a namespace: two owners who leave at once would leave none. Not stronger than that:
+ * whoever accepts an invitation holds it while its new row asks for the namespace, and the two would wait for each other.
+ */
 export async function lockNamespace(tx: Sql, namespaceId: string): Promise<void> {
-  await tx`select 1 from namespaces where id = ${namespaceId} for update`
+  await tx`select 1 from namespaces where id = ${namespaceId} for no key update`
 }
 
 export async function renameNamespaceRow(tx: Sql, namespaceId: string, name: string): Promise<void> {
@@ -449,7 +455,7 @@ export async function deleteNamespaceRow(tx: Sql, namespaceId: string): Promise<
   await tx`delete from namespaces where id = ${namespaceId}`
 }
 
-/** Leaves nothing of a namespace but its row. Members last: with them goes the right to see the rest. */
+/** Leaves nothing of a namespace but its row, which its payer still sees. Members last: they see the rest. */
 export async function emptyNamespace(tx: Sql, namespaceId: string): Promise<void> {
   await tx`delete from invitations where namespace_id = ${namespaceId}`
   await tx`delete from api_keys where namespace_id = ${namespaceId}`

@@ -9,10 +9,9 @@ interface CompilerOutput {
   contracts: Record<string, Record<string, { evm: { bytecode: { object: string } } }>>
 }
 
-/** The text that contract-wallet.json must hold. The compiler is the one that the local chain's token is made with. */
+/** The text that contract-wallet.json must hold. */
 export function compileWallet(): string {
-  const require = createRequire(import.meta.resolve('@agentctl/localcloud/chain.ts'))
-  const solc: { compile(input: string): string } = require('solc')
+  const solc: { compile(input: string): string } = createRequire(import.meta.url)('solc')
   const output: CompilerOutput = JSON.parse(
     solc.compile(
       JSON.stringify({
