@@ -49,7 +49,9 @@ function install() {
   )
   if (ran.error || ran.status !== 0) {
     // The installer itself runs on the machine's Node, which is older than what the packages then run on.
-    const lines = `${ran.stdout ?? ''}${ran.stderr ?? ''}`.split('\n').filter((line) => !/ WARN |^npm (warn|notice)/.test(line))
+    const lines = `${ran.stdout ?? ''}${ran.stderr ?? ''}`
+      .split('\n')
+      .filter((line) => !/ WARN |^npm (warn|notice)/.test(line))
     const said = lines.join('\n').trim().split('\n').slice(-15).join('\n')
     fail(
       `The packages could not be installed.\n${said || ran.error?.message}`,

@@ -7,6 +7,8 @@ import { startVultr, type Vultr } from './vultr/vultr.ts'
 
 export interface LocalCloudOptions {
   dataDir: string
+  /** Uses this PostgreSQL instead of starting one. */
+  databaseUrl?: string
   /** Seconds between the blocks of the chain. */
   blockSeconds?: number
   /** `none` runs machines as plain processes even where a sandbox could be had. */
@@ -16,7 +18,7 @@ export interface LocalCloudOptions {
 }
 
 export interface LocalCloud {
-  database: Postgres
+  database: Pick<Postgres, 'url' | 'stop'>
   chain: Chain
   twilio: Twilio
   vultr: Vultr
@@ -29,7 +31,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
   const dataDir = resolve(options.dataDir)
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const starting = [
-    startPostgres({ dataDir, log }),
+    options.databaseUrl === undefined ? startPostgres({ dataDir, log }) : given(options.databaseUrl),
     startChain({
       dataDir,
       log,
@@ -61,4 +63,9 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
       return stopped
     },
   }
+}
+
+/** A database that somebody else runs: it is not ours to stop. */
+async function given(url: string): Promise<Pick<Postgres, 'url' | 'stop'>> {
+  return { url, stop: async () => {} }
 }
