@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
+const require = createRequire(import.meta.url)
 const source = new URL('ContractWallet.sol', import.meta.url)
 export const compiledWalletFile = fileURLToPath(new URL('contract-wallet.json', import.meta.url))
 
@@ -11,7 +12,7 @@ interface CompilerOutput {
 
 /** The text that contract-wallet.json must hold. */
 export function compileWallet(): string {
-  const solc: { compile(input: string): string } = createRequire(import.meta.url)('solc')
+  const solc: { compile(input: string): string } = require('solc')
   const output: CompilerOutput = JSON.parse(
     solc.compile(
       JSON.stringify({
