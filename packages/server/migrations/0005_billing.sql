@@ -529,3 +529,116 @@ comment on column meter_runs.since is 'class=billing.meter; purpose=pay; retenti
 comment on column meter_runs.charged_micros is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
 comment on column meter_runs.account_count is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
 comment on column meter_runs.depleted_count is 'class=billing.meter; purpose=pay; retention=5y; export=no; erase=keep';
+
+-- Payments on chain. A payment is named by chain, transaction and the place of its log in the receipt; the block, its
+-- hash and the log's index in it are what was seen last, and a reorganisation changes them.
+create table payments (
+  chain_id bigint not null,
+  tx_hash text not null check (tx_hash ~ '^0x[0-9a-f]{64}$'),
+  ordinal int not null,
+  sender text not null check (sender ~ '^0x[0-9a-f]{40}$'),
+  amount_micros bigint not null check (amount_micros > 0),
+  block_number bigint not null,
+  block_hash text not null,
+  log_index int not null,
+  -- confirming: in a block, waiting for it to be safe or final. credited: to ledger_account_id. unclaimed: final, and
+  -- no account has its sender's wallet. orphaned: its block is gone, and it is in no other.
+  state text not null default 'confirming' check (state in ('confirming', 'credited', 'unclaimed', 'orphaned')),
+  -- Whose it is, by the wallet of its sender.
+  ledger_account_id text references ledger_balances,
+  -- How often it was credited: more than once only after its block had gone and it came back in another.
+  credit_count int not null default 0,
+  is_final boolean not null default false,
+  seen_at timestamptz not null,
+  primary key (chain_id, tx_hash, ordinal),
+  check (state <> 'credited' or ledger_account_id is not null)
+);
+create index payments_open on payments (chain_id, block_number) where not is_final and state <> 'orphaned';
+create index payments_unclaimed on payments (sender) where state = 'unclaimed';
+create index payments_account on payments (ledger_account_id) where not is_final;
+comment on table payments is 'Payments on chain to our address.';
+
+-- What an account sees of its payments: one row for each transaction, whether it was claimed by its hash or found.
+create table deposits (
+  id text primary key check (id ~ '^dep_'),
+  ledger_account_id text not null references ledger_balances,
+  chain_id bigint not null,
+  tx_hash text not null check (tx_hash ~ '^0x[0-9a-f]{64}$'),
+  status text not null check (status in ('pending', 'seen', 'confirming', 'credited', 'rejected')),
+  reason text check ((reason is not null) = (status = 'rejected')),
+  credit_micros bigint not null default 0,
+  created_at timestamptz not null,
+  -- Since when it is looked for; starts anew when its block is gone.
+  sought_since timestamptz not null,
+  -- When to look next; null when there is nothing to look for.
+  look_at timestamptz,
+  unique (ledger_account_id, chain_id, tx_hash)
+);
+create index deposits_sought on deposits (chain_id, look_at) where look_at is not null;
+create index deposits_transaction on deposits (chain_id, tx_hash);
+create index deposits_account on deposits (ledger_account_id, created_at);
+comment on table deposits is 'Deposits of accounts, claimed or found.';
+
+create table chain_cursors (
+  chain_id bigint primary key,
+  -- The first block that was not looked at yet.
+  next_block bigint not null,
+  -- Everything before was looked at again after it was final: a node that lagged at the first look had caught up.
+  verified_block bigint not null
+);
+comment on table chain_cursors is 'How far each chain has been scanned.';
+
+create table chain_blocks (
+  chain_id bigint not null,
+  number bigint not null,
+  hash text not null,
+  primary key (chain_id, number)
+);
+comment on table chain_blocks is 'Blocks where scans ended: another hash at the same height is a reorganisation.';
+
+alter table payments enable row level security;
+alter table deposits enable row level security;
+alter table chain_cursors enable row level security;
+alter table chain_blocks enable row level security;
+grant select on deposits to agentctl_app;
+grant select, insert, update on payments, deposits, chain_cursors to agentctl_jobs;
+grant select, insert, update, delete on chain_blocks to agentctl_jobs;
+create policy own on deposits for select to agentctl_app
+  using (ledger_account_id in (select ledger_account_id from billing_accounts));
+create policy work on payments to agentctl_jobs using (true);
+create policy work on deposits to agentctl_jobs using (true);
+create policy work on chain_cursors to agentctl_jobs using (true);
+create policy work on chain_blocks to agentctl_jobs using (true);
+-- A payment belongs to the account whose wallet sent it.
+grant select on wallets to agentctl_jobs;
+create policy pay on wallets for select to agentctl_jobs using (true);
+
+comment on column payments.chain_id is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.tx_hash is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.ordinal is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.amount_micros is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.block_number is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.block_hash is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.log_index is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.state is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.ledger_account_id is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.credit_count is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.is_final is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.seen_at is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column payments.sender is 'class=pii.wallet; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.id is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.ledger_account_id is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.chain_id is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.tx_hash is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.status is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.reason is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.credit_micros is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.created_at is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.sought_since is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.look_at is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column chain_cursors.chain_id is 'class=chain; purpose=pay; retention=account; export=no; erase=keep';
+comment on column chain_cursors.next_block is 'class=chain; purpose=pay; retention=account; export=no; erase=keep';
+comment on column chain_cursors.verified_block is 'class=chain; purpose=pay; retention=account; export=no; erase=keep';
+comment on column chain_blocks.chain_id is 'class=chain; purpose=pay; retention=account; export=no; erase=keep';
+comment on column chain_blocks.number is 'class=chain; purpose=pay; retention=account; export=no; erase=keep';
+comment on column chain_blocks.hash is 'class=chain; purpose=pay; retention=account; export=no; erase=keep';

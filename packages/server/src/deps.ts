@@ -5,6 +5,7 @@ import type { Db } from './platform/db.ts'
 import type { Keyring, Pepper } from './platform/keyring.ts'
 import type { Log } from './platform/log.ts'
 import type { Chain } from './providers/chain/evm.ts'
+import type { Transfers } from './providers/chain/transfers.ts'
 import type { Machines } from './providers/machines/vultr.ts'
 import type { Sms } from './providers/sms/twilio.ts'
 
@@ -20,4 +21,6 @@ export interface Deps {
   sms: Sms
   machines: Machines
   chain: Chain
+  /** One for each chain on which payments are taken. */
+  transfers: readonly Transfers[]
 }

@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import { serve } from '@hono/node-server'
 import { agentWork, scheduleAgentWork } from './agents/operations.ts'
 import { createApp } from './app.ts'
+import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
 import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
@@ -12,6 +13,7 @@ import type { Log } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
 import { openChain } from './providers/chain/evm.ts'
+import { openTransfers } from './providers/chain/transfers.ts'
 import { openMachines } from './providers/machines/vultr.ts'
 import { openSms } from './providers/sms/twilio.ts'
 import { openTransport } from './providers/transport.ts'
@@ -58,6 +60,7 @@ export async function startServer({
     sms: openSms({ config, transport, log }),
     machines: openMachines(config, transport),
     chain: openChain({ config, transport, log }),
+    transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
   }
   const stops: (() => Promise<void>)[] = []
   try {
@@ -76,7 +79,11 @@ export async function startServer({
     }
     if (chosen.includes('worker')) {
       await scheduleAgentWork(deps)
-      const worker = await startWorker({ ...deps, leaseSeconds: config.leaseSeconds }, agentWork(deps))
+      await scheduleBillingWork(deps)
+      const worker = await startWorker(
+        { ...deps, leaseSeconds: config.leaseSeconds },
+        { ...agentWork(deps), ...billingWork(deps) },
+      )
       stops.push(() => worker.stop())
     }
   } catch (error) {

@@ -140,3 +140,54 @@ export function listDepleted(tx: Sql, limit: number): Promise<{ accountId: strin
     order by b.depleted_at, a.account_id
     limit ${limit}`
 }
+
+export async function findMeterState(tx: Sql): Promise<{ upto: Date; newest: string }> {
+  const [row] = await tx<{ upto: Date; newest: string }[]>`
+    select upto, coalesce((select max(id) from meters), 0)::text as newest from meter_watermark`
+  if (!row) throw new Error('The watermark of the meters is gone.')
+  return row
+}
+
+export interface Burn {
+  /** Micro-USD an hour of all open meters. */
+  hourlyMicros: bigint
+  /** What has burnt since the last charge. */
+  accruedMicros: bigint
+  /** The second at which credits end if everything goes on as it is; null when nothing burns. */
+  zeroAt: Date | null
+}
+
+// An account's credits c end at the time t at which its open meters, each from its own beginning or from the last
+// charge, have burnt c: sum(rate * (t - begin)) = 3600 c. Times are counted from the watermark, so that the products
+// stay small. What closed meters still owe is taken off first.
+const burning = (tx: Sql) => tx`
+  select b.ledger_account_id, sum(rate_micros) filter (where to_at is null) as rate,
+    sum(rate_micros * extract(epoch from begin - upto)::bigint) filter (where to_at is null) as offset_micros,
+    greatest(0, b.balance_micros - b.held_micros
+      - coalesce(sum(rate_micros * extract(epoch from to_at - begin)::bigint / 3600) filter (where to_at > begin), 0)
+    ) as free, upto
+  from (
+    select m.*, w.upto, case when m.opened_upto >= w.upto then m.from_at else greatest(m.from_at, w.upto) end as begin
+    from meters m, meter_watermark w where m.counted_until > w.upto
+  ) m join ledger_balances b using (ledger_account_id)
+  group by b.ledger_account_id, upto`
+
+const zeroOf = (tx: Sql) => tx`upto + make_interval(secs => ceil((3600 * free + offset_micros) / rate))`
+
+/** When the first account has nothing left; ISO 8601, null when nobody burns anything. Those already flagged are left out. */
+export async function findFirstZero(tx: Sql): Promise<string | null> {
+  const [row] = await tx<{ zeroAt: Date | null }[]>`
+    select min(${zeroOf(tx)}) as "zeroAt" from (${burning(tx)}) burning
+    where rate > 0 and free > 0`
+  return row?.zeroAt?.toISOString() ?? null
+}
+
+export async function findBurn(tx: Sql, ledgerAccount: string, now: Date): Promise<Burn> {
+  const [row] = await tx<Burn[]>`
+    select coalesce(rate, 0)::bigint as "hourlyMicros", ${zeroOf(tx)} as "zeroAt",
+      coalesce((
+        select due_micros from meter_dues(upto, date_trunc('second', ${now}::timestamptz)) dues
+        where dues.ledger_account_id = burning.ledger_account_id), 0) as "accruedMicros"
+    from (${burning(tx)}) burning where ledger_account_id = ${ledgerAccount}`
+  return row ?? { hourlyMicros: 0n, accruedMicros: 0n, zeroAt: null }
+}

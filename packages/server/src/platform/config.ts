@@ -27,11 +27,31 @@ export interface Config {
   twilio: { accountSid: string; authToken: Secret; verifyServiceSid: string; baseUrl: string }
   vultr: { apiKey: Secret; baseUrl: string; environment: string }
   chain: { id: number; rpcUrl: string }
+  /** Where payments on chain are taken; empty for nowhere. */
+  deposits: readonly DepositChain[]
+  /** Keys that sign the heads of exported ledgers. */
+  ledgerKeyFile: string
   /** How long a worker's claim holds without a heartbeat. */
   leaseSeconds: number
   /** Node and the runner that machines fetch by their hash. */
   machineNodeFile: string
   machineRunnerFile: string
+}
+
+/** A chain, a token on it, and our address there. Addresses in lower case. */
+export interface DepositChain {
+  name: string
+  chainId: number
+  rpcUrl: string
+  /** What users are told to connect to: never a URL with a key of ours in it. */
+  publicRpcUrl: string
+  address: string
+  token: { symbol: string; address: string; decimals: number }
+  /** First block to look at; undefined: where the chain is final when the service first looks. */
+  startBlock: bigint | undefined
+  /** How many blocks are asked for at once; providers limit it, and it shrinks by itself when they refuse. */
+  windowBlocks: number
+  pollSeconds: number
 }
 
 export class ConfigError extends Error {
@@ -91,10 +111,61 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       environment: text('VULTR_ENVIRONMENT', 'prod'),
     },
     chain: { id: number('CHAIN_ID', 8453), rpcUrl: text('CHAIN_RPC_URL') },
+    deposits: depositChains(env),
+    ledgerKeyFile: text('LEDGER_KEY_FILE', join(dataDir, 'ledger-keys.json')),
     leaseSeconds: number('LEASE_SECONDS', 15),
     machineNodeFile: text('MACHINE_NODE_FILE'),
     machineRunnerFile: text('MACHINE_RUNNER_FILE'),
   }
   if (missing.length > 0) throw new ConfigError(`Set these environment variables: ${missing.join(', ')}.`)
   return config
+}
+
+const ADDRESS = /^0x[0-9a-fA-F]{40}$/
+/** USDC on Base, as its issuer publishes it. */
+const BASE = {
+  chainId: '8453',
+  usdc: '0x833589fcd6edb6e08f4c7c32d4f71b54bda02913',
+  rpc: 'https://mainnet.base.org',
+}
+
+function depositChains(env: Readonly<Record<string, string | undefined>>): DepositChain[] {
+  const address = env.DEPOSIT_ADDRESS
+  if (!address) return []
+  const chainId = env.CHAIN_ID || BASE.chainId
+  const onBase = chainId === BASE.chainId
+  const rpcUrl = env.CHAIN_RPC_URL ?? ''
+  const isLoopback = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])[:/]/.test(rpcUrl)
+  const publicRpcUrl = env.CHAIN_PUBLIC_RPC_URL || (isLoopback ? rpcUrl : onBase ? BASE.rpc : '')
+  if (!publicRpcUrl) throw new ConfigError('Set CHAIN_PUBLIC_RPC_URL: where users reach the chain.')
+  const tokenAddress = env.DEPOSIT_TOKEN_ADDRESS || (onBase ? BASE.usdc : '')
+  for (const [name, value] of Object.entries({
+    DEPOSIT_ADDRESS: address,
+    DEPOSIT_TOKEN_ADDRESS: tokenAddress,
+  })) {
+    if (!ADDRESS.test(value)) throw new ConfigError(`${name} must be 0x and 40 hexadecimal digits.`)
+  }
+  const whole = (name: string, fallback: number): number => {
+    const value = env[name] || String(fallback)
+    if (!/^\d{1,9}$/.test(value)) throw new ConfigError(`${name} must be a whole number.`)
+    return Number(value)
+  }
+  const startBlock = env.DEPOSIT_START_BLOCK
+  return [
+    {
+      name: env.CHAIN_NAME || (onBase ? 'base' : `chain-${chainId}`),
+      chainId: Number(chainId),
+      rpcUrl,
+      publicRpcUrl,
+      address: address.toLowerCase(),
+      token: {
+        symbol: env.DEPOSIT_TOKEN_SYMBOL || 'USDC',
+        address: tokenAddress.toLowerCase(),
+        decimals: whole('DEPOSIT_TOKEN_DECIMALS', 6),
+      },
+      startBlock: startBlock ? BigInt(whole('DEPOSIT_START_BLOCK', 0)) : undefined,
+      windowBlocks: whole('DEPOSIT_WINDOW_BLOCKS', 2000),
+      pollSeconds: whole('DEPOSIT_POLL_SECONDS', 2),
+    },
+  ]
 }

@@ -1,0 +1,92 @@
+import type { Deps } from '../deps.ts'
+import { newId } from '../platform/ids.ts'
+import { wakeOperation } from '../platform/operations.ts'
+import { Problem } from '../platform/problem.ts'
+import { confirmationSubject } from './confirm-operation.ts'
+import * as store from './deposit-store.ts'
+import { ledgerAccountOf } from './ledger.ts'
+import { findLedgerAccount } from './store.ts'
+
+export interface Deposit {
+  id: string
+  status: 'pending' | 'seen' | 'confirming' | 'credited' | 'rejected'
+  reason: string | null
+  chain: string
+  txHash: string
+  creditsMicros: string
+  createdAt: string
+}
+
+/** Each is looked for at the chain's node, again and again. */
+const SOUGHT_MAX = 20
+/** What is told of a transaction that was not found can change when it is looked for anew. */
+const WORTH_ANOTHER_LOOK: ReadonlySet<string | null> = new Set(['not_found', 'dropped'])
+
+type Parts = Pick<Deps, 'db' | 'clock' | 'config'>
+
+/**
+ * Names a payment, so that it is found sooner; credited it would be in any case. The hash is public and proves a
+ * payment, not who made it: only a wallet of the account as its sender does.
+ */
+export async function claimDeposit(
+  { db, clock, config }: Parts,
+  accountId: string,
+  claim: { txHash: string; chain?: string | undefined },
+): Promise<Deposit> {
+  const chain = config.deposits.find(({ name }) => claim.chain === undefined || claim.chain === name)
+  if (!chain) throw new Problem('deposits_unavailable')
+  const now = clock.now()
+  const row = await db.work(async (tx) => {
+    const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
+    const sought = await store.countSought(tx, ledgerAccount)
+    const { deposit, made } = await store.makeDeposit(tx, {
+      id: newId('dep'),
+      ledgerAccount,
+      chainId: chain.chainId,
+      txHash: claim.txHash.toLowerCase(),
+      now,
+    })
+    const isAnew = deposit.status === 'rejected' && WORTH_ANOTHER_LOOK.has(deposit.reason)
+    if ((made || isAnew) && sought >= SOUGHT_MAX) {
+      throw new Problem('rate_limited', `${SOUGHT_MAX} transactions of yours are being looked for.`, {
+        retryAfterSeconds: 60,
+      })
+    }
+    if (isAnew) await store.seekDeposit(tx, deposit.id, 'pending', now, now)
+    await wakeOperation(tx, confirmationSubject(chain.chainId))
+    return isAnew ? { ...deposit, status: 'pending' as const, reason: null } : deposit
+  })
+  return shown(config, row)
+}
+
+/** One deposit of the account. */
+export async function showDeposit({ db, config }: Parts, accountId: string, id: string): Promise<Deposit> {
+  const row = await db.as({ account: accountId }, (tx) => store.findDeposit(tx, id))
+  if (!row) throw new Problem('not_found', 'You have no such deposit.')
+  return shown(config, row)
+}
+
+export async function listDeposits(
+  { db, config }: Parts,
+  accountId: string,
+  limit: number,
+): Promise<Deposit[]> {
+  const rows = await db.as({ account: accountId }, async (tx) => {
+    const ledgerAccount = await findLedgerAccount(tx, accountId)
+    return ledgerAccount === undefined ? [] : store.listDeposits(tx, ledgerAccount, limit)
+  })
+  return rows.map((row) => shown(config, row))
+}
+
+function shown(config: Parts['config'], row: store.DepositRow): Deposit {
+  const chain = config.deposits.find(({ chainId }) => chainId === row.chainId)
+  return {
+    id: row.id,
+    status: row.status,
+    reason: row.reason,
+    chain: chain?.name ?? `chain-${row.chainId}`,
+    txHash: row.txHash,
+    creditsMicros: String(row.creditMicros),
+    createdAt: row.createdAt.toISOString(),
+  }
+}

@@ -1,0 +1,218 @@
+import { secondsAfter } from '../platform/clock.ts'
+import type { DepositChain } from '../platform/config.ts'
+import type { Sql } from '../platform/db.ts'
+import { newId } from '../platform/ids.ts'
+import { Problem } from '../platform/problem.ts'
+import { creditMicros, isPayment, type Transfer } from '../providers/chain/transfers.ts'
+import * as store from './deposit-store.ts'
+import { ledgerAccountOf, post, transfer } from './ledger.ts'
+
+/** How much of an account's credit may rest on blocks that are safe but not final. */
+export const EXPOSURE_MICROS = 100_000_000n
+/** How soon a transaction whose block has gone is looked for. */
+const LOOK_AGAIN_SECONDS = 1
+
+/** Notes what was seen on chain, whoever looked: the scanner, or somebody who named a transaction. */
+export async function recordTransfers(
+  tx: Sql,
+  chain: DepositChain,
+  transfers: readonly Transfer[],
+  now: Date,
+): Promise<void> {
+  const payments = transfers.filter((one) => isPayment(chain, one))
+  for (const one of payments) {
+    await store.upsertPayment(tx, {
+      chainId: chain.chainId,
+      txHash: one.txHash,
+      ordinal: one.ordinal,
+      sender: one.from,
+      amountMicros: creditMicros(chain, one.amount),
+      blockNumber: one.block.number,
+      blockHash: one.block.hash,
+      logIndex: one.logIndex,
+      now,
+    })
+  }
+  for (const txHash of new Set(payments.map((one) => one.txHash))) {
+    for (const payment of await store.listPaymentsOf(tx, chain.chainId, txHash)) {
+      await attribute(tx, payment, now)
+    }
+    await showDeposits(tx, chain.chainId, txHash, now)
+  }
+}
+
+/**
+ * Credits a payment as far as its block allows: safe up to the exposure of the account, final beyond. What is final
+ * and nobody's goes to the unclaimed account. Says nothing when it has to wait.
+ */
+export async function settlePayment(
+  tx: Sql,
+  key: store.PaymentKey,
+  block: { hash: string; certainty: 'safe' | 'final' },
+  now: Date,
+): Promise<void> {
+  const payment = await store.lockPayment(tx, key)
+  // Between the look at the chain and this lock it may have moved to another block.
+  if (!payment || payment.state === 'orphaned' || payment.blockHash !== block.hash) return
+  const isFinal = block.certainty === 'final'
+  if (payment.state === 'credited' || payment.state === 'unclaimed') {
+    if (isFinal) await store.updatePayment(tx, key, { ...payment, isFinal })
+    return
+  }
+  const ledgerAccount = await attribute(tx, payment, now)
+  if (!ledgerAccount) {
+    if (!isFinal) return
+    const creditCount = payment.creditCount + 1
+    await transfer(tx, {
+      key: postingKey('unclaimed', key, creditCount),
+      kind: 'unclaimed',
+      reference: `${key.chainId}:${key.txHash}`,
+      from: 'sys_treasury',
+      to: 'sys_unclaimed',
+      amountMicros: payment.amountMicros,
+      at: now,
+    })
+    await store.updatePayment(tx, key, { state: 'unclaimed', ledgerAccount: null, creditCount, isFinal })
+    return
+  }
+  if (!isFinal) {
+    const exposure = await store.lockExposure(tx, ledgerAccount)
+    if (exposure + payment.amountMicros > EXPOSURE_MICROS) return
+  }
+  const creditCount = payment.creditCount + 1
+  const deposit = await depositOf(tx, ledgerAccount, key, now)
+  await post(tx, {
+    key: postingKey('deposit', key, creditCount),
+    kind: 'deposit',
+    reference: deposit.id,
+    ledgerAccount,
+    amountMicros: payment.amountMicros,
+    against: 'sys_treasury',
+    at: now,
+  })
+  await store.updatePayment(tx, key, { state: 'credited', ledgerAccount, creditCount, isFinal })
+  await showDeposits(tx, key.chainId, key.txHash, now)
+}
+
+/** The block of a payment is gone: what was credited for it is taken back, by an entry of its own. */
+export async function orphanPayment(
+  tx: Sql,
+  key: store.PaymentKey,
+  goneHash: string,
+  now: Date,
+): Promise<void> {
+  const payment = await store.lockPayment(tx, key)
+  if (!payment || payment.state === 'orphaned' || payment.blockHash !== goneHash) return
+  const reversal = {
+    key: postingKey('reversal', key, payment.creditCount),
+    kind: 'reversal' as const,
+    at: now,
+  }
+  if (payment.state === 'credited' && payment.ledgerAccount) {
+    const deposit = await depositOf(tx, payment.ledgerAccount, key, now)
+    await post(tx, {
+      ...reversal,
+      reference: deposit.id,
+      ledgerAccount: payment.ledgerAccount,
+      amountMicros: -payment.amountMicros,
+      against: 'sys_treasury',
+      // The credits may be spent by now; then the account owes them.
+      intoDebt: true,
+    })
+  }
+  if (payment.state === 'unclaimed') {
+    await transfer(tx, {
+      ...reversal,
+      reference: `${key.chainId}:${key.txHash}`,
+      from: 'sys_unclaimed',
+      to: 'sys_treasury',
+      amountMicros: payment.amountMicros,
+    })
+  }
+  await store.updatePayment(tx, key, { ...payment, state: 'orphaned', isFinal: false })
+  await showDeposits(tx, key.chainId, key.txHash, now)
+}
+
+/**
+ * Credits an unclaimed payment to the account that has its sender's wallet by now, or to the one that an operator
+ * names after having seen other proof.
+ */
+export async function resolveUnclaimed(
+  tx: Sql,
+  key: store.PaymentKey,
+  now: Date,
+  toAccountId?: string,
+): Promise<void> {
+  const payment = await store.lockPayment(tx, key)
+  if (payment?.state !== 'unclaimed') throw new Problem('not_found', 'There is no such unclaimed payment.')
+  const accountId = toAccountId ?? (await store.findWalletOwner(tx, payment.sender))
+  if (!accountId) throw new Problem('not_found', 'No account has the wallet that sent this payment.')
+  const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
+  const deposit = await depositOf(tx, ledgerAccount, key, now)
+  await post(tx, {
+    key: postingKey('deposit', key, payment.creditCount),
+    kind: 'deposit',
+    reference: deposit.id,
+    ledgerAccount,
+    amountMicros: payment.amountMicros,
+    against: 'sys_unclaimed',
+    at: now,
+  })
+  await store.updatePayment(tx, key, { ...payment, state: 'credited', ledgerAccount })
+  await showDeposits(tx, key.chainId, key.txHash, now)
+}
+
+export function listUnclaimed(tx: Sql, limit: number): Promise<store.Payment[]> {
+  return store.listUnclaimed(tx, limit)
+}
+
+/** Whose payment it is: of the account whose wallet the token's log names as sender, once and for good. */
+async function attribute(tx: Sql, payment: store.Payment, now: Date): Promise<string | null> {
+  if (payment.ledgerAccount) return payment.ledgerAccount
+  const accountId = await store.findWalletOwner(tx, payment.sender)
+  // An unclaimed payment is on another account's books: it is resolved, not just labelled.
+  if (!accountId || payment.state === 'unclaimed') return null
+  const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
+  await store.updatePayment(tx, payment, { ...payment, ledgerAccount })
+  await depositOf(tx, ledgerAccount, payment, now)
+  return ledgerAccount
+}
+
+async function depositOf(
+  tx: Sql,
+  ledgerAccount: string,
+  { chainId, txHash }: store.PaymentKey,
+  now: Date,
+): Promise<store.DepositRow> {
+  const { deposit } = await store.makeDeposit(tx, { id: newId('dep'), ledgerAccount, chainId, txHash, now })
+  return deposit
+}
+
+/** Brings what accounts see of a transaction in line with its payments. */
+async function showDeposits(tx: Sql, chainId: number, txHash: string, now: Date): Promise<void> {
+  const byAccount = Map.groupBy(await store.listPaymentsOf(tx, chainId, txHash), (one) => one.ledgerAccount)
+  for (const [ledgerAccount, payments] of byAccount) {
+    if (ledgerAccount === null) continue
+    const deposit = await depositOf(tx, ledgerAccount, { chainId, txHash, ordinal: 0 }, now)
+    const there = payments.filter((one) => one.state !== 'orphaned')
+    if (there.length === 0) {
+      await store.seekDeposit(tx, deposit.id, 'pending', now, secondsAfter(now, LOOK_AGAIN_SECONDS))
+      continue
+    }
+    await store.updateDeposit(tx, deposit.id, {
+      status: there.every((one) => one.state === 'credited') ? 'credited' : 'confirming',
+      reason: null,
+      creditMicros: there.reduce((sum, one) => sum + one.amountMicros, 0n),
+      lookAt: null,
+    })
+  }
+}
+
+/** The count tells the credits apart of a payment that came back after its block had gone. */
+function postingKey(
+  what: 'deposit' | 'reversal' | 'unclaimed',
+  { chainId, txHash, ordinal }: store.PaymentKey,
+  count: number,
+): string {
+  return `${what}:${chainId}:${txHash}:${ordinal}:${count}`
+}
