@@ -9,6 +9,12 @@ const ADVISORY_LOCK = 4_207_717
 export async function migrate(databaseUrl: string): Promise<string[]> {
   const sql = openPool(databaseUrl, { connectionsMax: 1 })
   try {
+    await sql`select 1`.catch((error: unknown) => {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+      throw new Error(`PostgreSQL cannot be used (${code}): check DATABASE_URL and that the database runs.`, {
+        cause: error,
+      })
+    })
     const names = readdirSync(MIGRATIONS)
       .filter((name) => name.endsWith('.sql'))
       .sort()
