@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { keepFile, readKeptFile } from '@agentctl/localcloud/kept-file.ts'
@@ -139,6 +139,7 @@ export async function startServer(
 ): Promise<ServerProcess> {
   const logFile = join(dataDir, 'server.log')
   const output = openSync(logFile, 'a', 0o600)
+  const { size: before } = statSync(logFile)
   let stopping = false
   let healthy = false
   const launch = (): { process: ChildProcess; exited: Promise<void> } => {
@@ -172,7 +173,10 @@ export async function startServer(
     if (exitCode !== null || signalCode !== null || Date.now() > deadline) {
       stopping = true
       running.process.kill('SIGKILL')
-      throw new StartError(`The server did not start.\n${lastWords(logFile)}`, `Its whole log: ${logFile}`)
+      throw new StartError(
+        `The server did not start.\n${lastWords(logFile, before)}`,
+        `Its whole log: ${logFile}`,
+      )
     }
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
@@ -201,8 +205,8 @@ async function endLeftServer(dataDir: string, log: (line: string) => void): Prom
   if (!ended) signal(left.pid, 'SIGKILL')
 }
 
-function lastWords(logFile: string): string {
-  const lines = readFileSync(logFile, 'utf8').trim().split('\n').slice(-5)
+function lastWords(logFile: string, since: number): string {
+  const lines = readFileSync(logFile).subarray(since).toString().trim().split('\n').slice(-5)
   return lines.map((line) => `  ${line}`).join('\n')
 }
 
