@@ -1,6 +1,9 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { findApiAddress } from './api-address.ts'
 import { type ApiDeps, createApi } from './api-client.ts'
+import { reach } from './reach.ts'
 
 interface Sent {
   url: string
@@ -97,11 +100,24 @@ test('without a login nothing is sent', async () => {
   expect(sent).toEqual([])
 })
 
-test('a name under .localhost is connected to the loopback address, with its name in the Host header', async () => {
+test('a name under .localhost is connected to the loopback address', async () => {
   const { api, sent } = withAnswers([], { baseUrl: () => 'http://api.localhost:8787' })
   await api('GET /v1/whoami')
   expect(sent[0]?.url).toBe('http://127.0.0.1:8787/v1/whoami')
-  expect(new Headers(sent[0]?.init.headers).get('host')).toBe('api.localhost:8787')
+})
+
+test('an agent under .localhost is reached at the loopback address, by its name in the Host header', async () => {
+  const server = createServer((request, response) => {
+    response.writeHead(request.headers.host?.startsWith('hello-demo.agents.localhost:') ? 204 : 404).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const { signal } = new AbortController()
+  expect(await reach(`http://hello-demo.agents.localhost:${port}/`, signal)).toEqual({ httpStatus: 204 })
+  await new Promise((resolve) => server.close(resolve))
+  expect(await reach(`http://hello-demo.agents.localhost:${port}/`, signal)).toEqual({
+    reason: expect.stringContaining('ECONNREFUSED'),
+  })
 })
 
 describe('the address of the API', () => {

@@ -122,9 +122,9 @@ function once(
   options: AnyCall,
   token: string | null,
 ): Promise<Response> {
-  const { url: target, host } = connectTo(url)
+  // fetch names the address that it connects to in the Host header; the API answers by any name.
+  const { url: target } = connectTo(url)
   const headers = new Headers({ accept: 'application/json', 'user-agent': deps.userAgent })
-  if (host !== undefined) headers.set('host', host)
   if (token) headers.set('authorization', `Bearer ${token}`)
   if (options.idempotencyKey) headers.set('idempotency-key', options.idempotencyKey)
   const stream = options.stream?.()

@@ -109,7 +109,13 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
       interactive: globals.input && !automated && around.stdin.isTTY === true && stderr.isTTY === true,
       signal,
     }),
-    progress: createProgress(out, { animated: watched && !quiet && !json, silent: quiet || json, color }),
+    progress: createProgress(out, {
+      // On a terminal that has no width (under some programs that record or script one) the spinner never
+      // comes to an end of counting its lines.
+      animated: watched && (stderr.columns ?? 0) > 0,
+      silent: quiet || json,
+      color,
+    }),
     api: createApi({
       baseUrl: () => addressOnce().url,
       token,

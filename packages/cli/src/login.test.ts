@@ -223,6 +223,18 @@ describe('afterwards', () => {
   const login = () =>
     machine.run(['login', '--wallet', '--accept-terms'], { env: env({ AGENTCTL_PRIVATE_KEY: privateKey }) })
 
+  test('a second login ends the session that it replaces', async () => {
+    await login()
+    const second = `actl_s_${'C'.repeat(36)}`
+    handlers['POST /v1/logins/wallet/verify'] = () => ({ ...loggedIn, token: second, created: false })
+    expect((await login()).code).toBe(0)
+    expect(api.asked.at(-1)).toMatchObject({
+      route: 'POST /v1/logout',
+      headers: { authorization: `Bearer ${token}` },
+    })
+    expect(config().logins?.[api.url]?.token).toBe(second)
+  })
+
   test('logout ends the session and forgets it', async () => {
     await login()
     const out = await machine.run(['logout', '--json'])

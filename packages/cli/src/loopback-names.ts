@@ -1,6 +1,6 @@
 /**
- * Names under .localhost are loopback by RFC 6761, but not every resolver knows: they are connected to 127.0.0.1
- * here, with the name in the Host header.
+ * Names under .localhost are loopback by RFC 6761, but not every resolver knows: they are connected to 127.0.0.1.
+ * `host` is what the Host header has to say then.
  */
 export function connectTo(url: URL): { url: URL; host?: string } {
   if (url.protocol !== 'http:' || !url.hostname.endsWith('.localhost')) return { url }

@@ -4,6 +4,7 @@ import { exitCodeOf, type Failure } from './failure.ts'
 export interface Stream {
   write(text: string): unknown
   isTTY?: boolean
+  columns?: number
 }
 
 export interface OutputSettings {

@@ -20,19 +20,23 @@ interface Session {
 let machine: Machine
 let api: FakeApi
 let handlers: Handlers
+let children: ChildProcess[] = []
 beforeEach(async () => {
   machine = await newMachine()
   handlers = {}
   api = await startFakeApi(handlers)
 })
 afterEach(async () => {
+  // A terminal that goes away takes its program along, also one that hangs.
+  for (const child of children) child.kill('SIGKILL')
+  children = []
   await api.close()
   machine.remove()
 })
 
-function onTerminal(args: string[], env: Record<string, string> = {}): Session {
+function onTerminal(args: string[], env: Record<string, string> = {}, columns = 80): Session {
   const quoted = [process.execPath, bundlePath, ...args].map((word) => `'${word}'`).join(' ')
-  const child = spawn('script', ['-qec', quoted, '/dev/null'], {
+  const child = spawn('script', ['-qec', `stty cols ${columns} rows 24; exec ${quoted}`, '/dev/null'], {
     cwd: machine.home,
     env: {
       PATH: process.env.PATH,
@@ -45,6 +49,7 @@ function onTerminal(args: string[], env: Record<string, string> = {}): Session {
     },
     stdio: 'pipe',
   })
+  children.push(child)
   let screen = ''
   const listeners = new Set<() => void>()
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
@@ -144,19 +149,30 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   })
 
   test('what takes longer shows a spinner, which leaves nothing behind', async () => {
-    let answer: (() => void) | undefined
-    handlers['GET /v1/health'] = () =>
-      new Promise((resolve) => {
-        answer = () => resolve({ status: 'ok', version: '0.1.0', time: new Date().toISOString() })
-      })
+    let seen: () => void = () => {}
+    const spinning = new Promise<void>((resolve) => {
+      seen = resolve
+    })
+    handlers['GET /v1/health'] = async () => {
+      await spinning
+      return { status: 'ok', version: '0.1.0', time: new Date().toISOString() }
+    }
     const session = onTerminal(['doctor'])
     await session.shows('Looking')
-    answer?.()
+    seen()
     const { code, screen } = await session.ended
     expect(code).toBe(0)
     expect(screen).toContain('not logged in')
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the cursor comes back by an escape sequence.
     expect(screen).toMatch(/\u001b\[\?25h/)
+  })
+
+  test('a terminal without a width gets lines instead', async () => {
+    handlers['GET /v1/health'] = () => new Promise(() => {})
+    const session = onTerminal(['doctor'], {}, 0)
+    await session.shows('Looking…')
+    session.child.stdin?.write('\u0003')
+    expect(await session.ended).toMatchObject({ code: 130 })
   })
 
   test('CI is never asked, even on a terminal', async () => {

@@ -144,6 +144,7 @@ async function loginWithKey(ctx: Context) {
 
 async function remember(ctx: Context, login: StoredLogin) {
   const { url } = ctx.address()
+  const before = ctx.login()
   await ctx.saveConfig((config) => {
     const namespace = config.logins?.[url]?.namespace
     const keep = config.logins?.[url]?.accountId === login.accountId && namespace !== undefined
@@ -151,6 +152,10 @@ async function remember(ctx: Context, login: StoredLogin) {
     config.logins = { ...config.logins, [url]: { ...login, ...(keep ? { namespace } : {}) } }
     delete config.pending?.[url]
   })
+  if (before?.via === 'session' && before.token !== login.token) {
+    // Nobody could use or find the session that this login replaces. Should the service not hear of it, it expires.
+    await ctx.api('POST /v1/logout', { token: before.token, timeoutSeconds: 5 }).catch(() => {})
+  }
   if (ctx.env.AGENTCTL_API_KEY) {
     ctx.out.notice('AGENTCTL_API_KEY is set and goes on to be used instead of this login.')
   }

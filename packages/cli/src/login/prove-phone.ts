@@ -34,7 +34,12 @@ export async function provePhone(
     return { challengeId: earlier, code: flags.code.trim() }
   const phone =
     flags.phone ?? (await ctx.prompt.text({ message: 'Phone number (+82…):', flag: '--phone NUMBER' }))
-  const { challengeId, expiresAt } = await send(phone)
+  if (!/^\+[\d ().-]{6,24}$/.test(phone.trim())) {
+    throw new Failure('usage', 'A phone number is given in international form, such as +821012345678', {
+      fix: 'Start it with + and the code of its country.',
+    })
+  }
+  const { challengeId, expiresAt } = await send(phone.trim())
   await ctx.saveConfig((config) => {
     config.pending = {
       ...config.pending,

@@ -34,6 +34,7 @@ export interface RunOptions {
 /** A machine with nobody logged in; the real program runs on it as a process. */
 export async function newMachine(env: Record<string, string> = {}): Promise<Machine> {
   await ensureBundle()
+  const children = new Set<ChildProcess>()
   const home = mkdtempSync(join(tmpdir(), 'agentctl-cli-'))
   const start = (args: string[], options: RunOptions = {}): Running => {
     const child = spawn(process.execPath, [bundlePath, ...args], {
@@ -47,6 +48,8 @@ export async function newMachine(env: Record<string, string> = {}): Promise<Mach
       },
       stdio: 'pipe',
     })
+    children.add(child)
+    child.on('close', () => children.delete(child))
     let stdout = ''
     let stderr = ''
     const listeners = new Set<() => void>()
@@ -80,6 +83,9 @@ export async function newMachine(env: Record<string, string> = {}): Promise<Mach
     home,
     start,
     run: (args, options) => start(args, { input: '', ...options }).ended,
-    remove: () => rmSync(home, { recursive: true, force: true }),
+    remove() {
+      for (const child of children) child.kill('SIGKILL')
+      rmSync(home, { recursive: true, force: true })
+    },
   }
 }
