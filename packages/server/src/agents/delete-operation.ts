@@ -1,6 +1,6 @@
 import type { Deps } from '../deps.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
-import { unneededBlobs } from './blob-retention.ts'
+import { unneededBlobs } from './blob-store.ts'
 import { removeMachine } from './machine-removal.ts'
 import { listMachines } from './machine-store.ts'
 

@@ -210,6 +210,17 @@ test('deleting during a deploy ends it, and nothing is left', async () => {
   expect(again.body.url).toMatch(/hello-regret-[a-z0-9]{6}\./)
 })
 
+test('an agent that was never deployed is deleted as well', async () => {
+  const alice = await cloud.person('never')
+  const { body } = await alice.call('POST', '/v1/agents', { name: 'hello' })
+  expect(body.status).toBe('stopped')
+  await alice.call('DELETE', '/v1/agents/hello')
+  await eventually(async () => {
+    const [row] = await cloud.sql`select state from operations where subject = ${body.id}`
+    return row?.state === 'done' ? true : undefined
+  })
+})
+
 test('another size moves the agent to another machine, and the one before serves until then', async () => {
   const alice = await cloud.person('grows')
   const { machine, agent, release } = await deployLive(cloud, alice, 'hello', 'x')

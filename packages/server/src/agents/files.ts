@@ -1,6 +1,7 @@
 import type { ManifestFile } from '@agentctl/contract/agent-config.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
+import { findBlobSizes, touchBlobs } from './blob-store.ts'
 import { RELEASE_BYTES_MAX } from './limits.ts'
 
 /** Contents by hash, with their sizes. */
@@ -36,10 +37,7 @@ export function contentsOf(files: readonly ManifestFile[]): Contents {
 
 /** Those contents that this account has not uploaded. Whether anybody else has is none of its business. */
 export async function missingContents(tx: Sql, accountId: string, contents: Contents): Promise<string[]> {
-  const kept = await tx<{ sha256: string; size: number }[]>`
-    select encode(sha256, 'hex') as sha256, size::float8 as size from blobs
-    where account_id = ${accountId} and sha256 = any(${tx.array(hashes(contents))})`
-  const sizes = new Map(kept.map((blob) => [blob.sha256, blob.size]))
+  const sizes = await findBlobSizes(tx, accountId, hashes(contents))
   for (const [sha256, size] of contents) {
     if ((sizes.get(sha256) ?? size) !== size) {
       throw new Problem('invalid_request', `The content ${sha256} has another size than listed.`)
@@ -49,24 +47,16 @@ export async function missingContents(tx: Sql, accountId: string, contents: Cont
 }
 
 /**
- * Says that these contents are in use, so that retention leaves them alone. In the order of their hashes, so that two
- * who do this at once wait for each other instead of locking each other out; and not twice a day, since most
- * deploys repeat most files.
+ * Says that these contents are in use, so that retention leaves them alone; not twice a day, since most deploys repeat
+ * most files.
  */
 export async function touchContents(
   tx: Sql,
   accountId: string,
   contents: Contents,
-  { now, unlessSince }: { now: Date; unlessSince: Date },
+  times: { now: Date; unlessSince: Date },
 ): Promise<void> {
-  await tx`
-    with stale as (
-      select sha256 from blobs
-      where account_id = ${accountId} and sha256 = any(${tx.array(hashes(contents))}) and used_at < ${unlessSince}
-      order by sha256 for update
-    )
-    update blobs set used_at = ${now} from stale
-    where blobs.account_id = ${accountId} and blobs.sha256 = stale.sha256`
+  await touchBlobs(tx, accountId, hashes(contents), times)
 }
 
 export function hashes(contents: Contents): Buffer[] {

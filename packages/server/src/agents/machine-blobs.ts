@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts'
 import type { MachineCaller } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
+import { deleteBlobRow, listContentsOfRelease } from './blob-store.ts'
 import { blobHeader } from './blob-stream.ts'
 import { findWish } from './desired.ts'
 
@@ -12,9 +13,8 @@ export async function machineBlobs(
 ): Promise<AsyncIterable<Uint8Array>> {
   const wanted = [...new Set(sha256s)]
   const wish = await findWish(db.jobs, machine)
-  const contents = await db.jobs<{ sha256: string; size: number }[]>`
-    select distinct encode(f.sha256, 'hex') as sha256, f.size::float8 as size from release_files f
-    where f.release_id = ${wish?.releaseId ?? ''} and f.sha256 = any(${db.jobs.array(wanted.map((sha256) => Buffer.from(sha256, 'hex')))})`
+  const hashes = wanted.map((sha256) => Buffer.from(sha256, 'hex'))
+  const contents = await listContentsOfRelease(db.jobs, wish?.releaseId ?? '', hashes)
   if (!wish || contents.length !== wanted.length) {
     throw new Problem('not_found', 'Some of these files are not part of the release of this machine.', {
       fix: '',
@@ -30,7 +30,7 @@ export async function machineBlobs(
         if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
         // The row promises a file that is not there. Without the row the next deploy uploads it again.
         log.error('A blob is lost', { accountId: account, agentId: machine.agentId })
-        await db.jobs`delete from blobs where account_id = ${account} and sha256 = decode(${sha256}, 'hex')`
+        await deleteBlobRow(db.jobs, account, sha256)
         throw error
       }
     }

@@ -22,7 +22,7 @@ export interface MachineRow {
   seenAt: Date | null
 }
 
-export const machineColumns = (sql: Sql) => sql`
+const machineColumns = (sql: Sql) => sql`
   id, agent_id as "agentId", namespace_id as "namespaceId", generation, label, provider_id as "providerId", plan, state,
   address, port, created_at as "createdAt", seen_at as "seenAt"`
 

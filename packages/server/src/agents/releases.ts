@@ -9,6 +9,7 @@ import { startOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
 import { type AgentWanted, enterAgent, enterNamespaceOf, noSuchAgent } from './agents.ts'
+import { countGoneFiles } from './blob-store.ts'
 import {
   type AgentRow,
   copyReleaseFiles,
@@ -108,11 +109,7 @@ export async function rollBack(
     if (earlier.liveAt === null) {
       throw new Problem('nothing_to_roll_back', `Release ${earlier.number} was never healthy.`)
     }
-    const [{ gone = 0 } = {}] = await tx<{ gone: number }[]>`
-      select count(*)::int as gone from release_files f
-      where f.release_id = ${earlier.id} and not exists
-        (select from blobs b where b.account_id = ${agent.ownerAccountId} and b.sha256 = f.sha256)`
-    if (gone > 0) {
+    if ((await countGoneFiles(tx, agent.ownerAccountId, earlier.id)) > 0) {
       throw new Problem(
         'nothing_to_roll_back',
         `The files of release ${earlier.number} are not kept any more.`,

@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
-import { unneededBlobs } from './blob-retention.ts'
+import { unneededBlobs } from './blob-store.ts'
 import { LOG_DAYS, UNUSED_BLOB_DAYS } from './limits.ts'
 
 const DAY_SECONDS = 86_400

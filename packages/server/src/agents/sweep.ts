@@ -5,7 +5,7 @@ import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 /** Between the first sighting of a machine that no row owns and its end. */
 export const ORPHAN_SECONDS = 1800
 /** More than this many orphans at once are a fault of ours rather than of the provider. */
-export const SWEPT_AT_ONCE_MAX = 20
+const SWEPT_AT_ONCE_MAX = 20
 const EVERY_SECONDS = 600
 
 interface Owned {

@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
 import type { Caller } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
+import { insertBlobs, sumBlobBytes } from './blob-store.ts'
 import { type IncomingBlob, readBlobStream } from './blob-stream.ts'
 import { hashes, touchContents } from './files.ts'
 import { ACCOUNT_BYTES_MAX, BLOB_BYTES_MAX } from './limits.ts'
@@ -29,9 +30,7 @@ export async function storeUpload(
 ): Promise<{ stored: number; bytes: number }> {
   const { accountId, kept } = await deps.db.as({ account: caller.accountId }, async (tx) => {
     const { ownerAccountId } = await enterNamespace(tx, caller, upload.namespace, role)
-    const [sum] = await tx<{ bytes: number }[]>`
-      select coalesce(sum(size), 0)::float8 as bytes from blobs where account_id = ${ownerAccountId}`
-    return { accountId: ownerAccountId, kept: sum?.bytes ?? 0 }
+    return { accountId: ownerAccountId, kept: await sumBlobBytes(tx, ownerAccountId) }
   })
   let stored = 0
   let bytes = 0
@@ -119,12 +118,7 @@ async function recordBlobs(
 ): Promise<void> {
   const now = clock.now()
   const sorted = new Map([...sizes].sort(([a], [b]) => (a < b ? -1 : 1)))
-  await db.as(
-    { account: caller.accountId },
-    (tx) => tx`
-    insert into blobs (account_id, sha256, size, created_at, used_at)
-    select ${accountId}, sha256, size, ${now}, ${now}
-    from unnest(${tx.array(hashes(sorted))}::bytea[], ${[...sorted.values()]}::bigint[]) as blob (sha256, size)
-    on conflict (account_id, sha256) do nothing`,
+  await db.as({ account: caller.accountId }, (tx) =>
+    insertBlobs(tx, accountId, { hashes: hashes(sorted), sizes: [...sorted.values()], now }),
   )
 }
