@@ -140,11 +140,11 @@ async function scan(
 }
 
 async function readWindow(transfers: Transfers, from: bigint, to: bigint) {
-  const before = await transfers.blockHash(to)
-  if (before === undefined) throw new ChainMoved('The node has lost a block that it had.')
-  const payments = await transfers.incoming(from, to)
-  const after = await transfers.blockHash(to)
-  if (after !== before) throw new ChainMoved('The chain was reorganised during a scan.')
-  const end: BlockRef = { number: to, hash: before }
+  const { payments, endHash } = await transfers.incoming(from, to)
+  if (endHash === undefined) throw new ChainMoved('The node does not have these blocks yet, or not any more.')
+  if (payments.length > 0 && (await transfers.blockHash(to)) !== endHash) {
+    throw new ChainMoved('The chain was reorganised during a scan.')
+  }
+  const end: BlockRef = { number: to, hash: endHash }
   return { payments, end }
 }

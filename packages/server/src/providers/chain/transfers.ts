@@ -50,8 +50,11 @@ export interface Transfers {
   heads(): Promise<{ latest: BlockRef; safe: BlockRef; finalized: BlockRef }>
   /** Hash of the block at this height; undefined when this node has none there. */
   blockHash(number: bigint): Promise<string | undefined>
-  /** Payments of the token to our address in these blocks, both ends included. */
-  incoming(from: bigint, to: bigint): Promise<Transfer[]>
+  /**
+   * Payments of the token to our address in these blocks, both ends included, and the hash of the last block as the
+   * node that answered has it. Undefined: it does not have that block, and its list says nothing.
+   */
+  incoming(from: bigint, to: bigint): Promise<{ payments: Transfer[]; endHash: string | undefined }>
   transaction(txHash: string): Promise<TransactionView>
 }
 
@@ -81,11 +84,11 @@ export function openTransfers(chain: DepositChain, transport: Transport): Transf
   })
   const onChain = async <T>(question: Promise<T>): Promise<T> => {
     const [named, answer] = await Promise.allSettled([client.getChainId(), question])
-    if (named.status === 'rejected') throw named.reason
-    if (named.value !== chain.chainId) {
+    if (named.status === 'fulfilled' && named.value !== chain.chainId) {
       throw new WrongChain(`The chain's node is on chain ${named.value}, not ${chain.chainId}.`)
     }
     if (answer.status === 'rejected') throw answer.reason
+    if (named.status === 'rejected') throw named.reason
     return answer.value
   }
   const blockAt = async (blockTag: 'latest' | 'safe' | 'finalized'): Promise<BlockRef> => {
@@ -93,6 +96,8 @@ export function openTransfers(chain: DepositChain, transport: Transport): Transf
     if (block.number === null || block.hash === null) throw new Error(`The node has no ${blockTag} block.`)
     return { number: block.number, hash: lower(block.hash) }
   }
+  const blockNumbered = (blockNumber: bigint) =>
+    client.getBlock({ blockNumber }).catch(undefinedOn(BlockNotFoundError))
   const receiptOf = (hash: Hex) =>
     client.getTransactionReceipt({ hash }).catch(undefinedOn(TransactionReceiptNotFoundError))
   return {
@@ -104,24 +109,27 @@ export function openTransfers(chain: DepositChain, transport: Transport): Transf
       return { latest, safe, finalized }
     },
     async blockHash(blockNumber) {
-      const block = await onChain(client.getBlock({ blockNumber }).catch(undefinedOn(BlockNotFoundError)))
-      return block ? lower(block.hash) : undefined
+      const block = await onChain(blockNumbered(blockNumber))
+      return block && lower(block.hash)
     },
     async incoming(fromBlock, toBlock) {
-      const logs = await onChain(
-        client
-          .getLogs({
-            address: chain.token.address as Address,
-            event: transferEvent,
-            args: { to: chain.address as Address },
-            fromBlock,
-            toBlock,
-          })
-          .catch((error: unknown) => {
-            throw isRangeRefusal(error)
-              ? new RangeRefused('Too many blocks at once.', { cause: error })
-              : error
-          }),
+      const [logs, end] = await onChain(
+        Promise.all([
+          client
+            .getLogs({
+              address: chain.token.address as Address,
+              event: transferEvent,
+              args: { to: chain.address as Address },
+              fromBlock,
+              toBlock,
+            })
+            .catch((error: unknown) => {
+              throw isRangeRefusal(error)
+                ? new RangeRefused('Too many blocks at once.', { cause: error })
+                : error
+            }),
+          blockNumbered(toBlock),
+        ]),
       )
       const hashes = [...new Set(logs.map((log) => log.transactionHash))]
       const found = await Promise.all(
@@ -132,7 +140,8 @@ export function openTransfers(chain: DepositChain, transport: Transport): Transf
           return receipt.status === 'success' ? transfersIn(receipt) : []
         }),
       )
-      return found.flat().filter((transfer) => isPayment(chain, transfer))
+      const payments = found.flat().filter((transfer) => isPayment(chain, transfer))
+      return { payments, endHash: end && lower(end.hash) }
     },
     async transaction(txHash) {
       const hash = txHash as Hex
