@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Release } from '@agentctl/contract/agents.ts'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type FakeApi, type Handlers, refusal, startFakeApi } from './testing/fake-api.ts'
+import { type Answers, type FakeApi, refusal, startFakeApi } from './testing/fake-api.ts'
 import { type Machine, newMachine } from './testing/run-cli.ts'
 
 const at = '2026-11-23T00:00:00Z'
@@ -38,7 +38,7 @@ const balance = { creditsMicros: '5000000', runwaySeconds: null }
 
 let machine: Machine
 let api: FakeApi
-let handlers: Handlers
+let answers: Answers
 let env: Record<string, string>
 let folder: string
 const stored = new Map<string, Buffer>()
@@ -51,7 +51,7 @@ beforeEach(async () => {
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ scripts: { start: 'node index.js' } }))
   writeFileSync(join(folder, 'index.js'), 'listen()')
   writeFileSync(join(folder, '.env'), 'SECRET=1')
-  handlers = {
+  answers = {
     'POST /v1/deploys/plan': ({ body }) => {
       const { files } = body as { files: { sha256: string; size: number }[] }
       const missing = files.filter(({ sha256 }) => !stored.has(sha256))
@@ -90,7 +90,7 @@ beforeEach(async () => {
     }),
     'GET /v1/agents/:agent': () => ({ ...agent, status: 'running', release: { id: 'rel_1', number: 1 } }),
   }
-  api = await startFakeApi(handlers)
+  api = await startFakeApi(answers)
   env = { AGENTCTL_API_URL: api.url, AGENTCTL_API_KEY: 'actl_k_1' }
 })
 afterEach(async () => {
@@ -143,7 +143,7 @@ describe('a deploy', () => {
 
   test('uploads again, once, what the service lost between plan and deploy', async () => {
     let lost = false
-    handlers['POST /v1/deploys'] = () => {
+    answers['POST /v1/deploys'] = () => {
       if (lost) return { agent, release, price, balance }
       lost = true
       stored.clear()
@@ -155,7 +155,7 @@ describe('a deploy', () => {
   })
 
   test('that fails its health check is exit 1, with the ids on stdout and the last lines of the log', async () => {
-    handlers['GET /v1/releases/:release'] = () => ({
+    answers['GET /v1/releases/:release'] = () => ({
       ...release,
       status: 'failed',
       step: null,
@@ -200,7 +200,7 @@ describe('a deploy', () => {
   })
 
   test('that takes longer than --timeout is exit 8, with the ids on stdout', async () => {
-    handlers['GET /v1/releases/:release'] = () => release
+    answers['GET /v1/releases/:release'] = () => release
     const ran = await machine.run(['deploy', 'bot', '--timeout', '0s', '--json'], { env })
     expect(ran.code).toBe(8)
     expect(JSON.parse(ran.stdout).release).toEqual({ id: 'rel_1', number: 1, status: 'pending' })
@@ -218,8 +218,8 @@ describe('a deploy', () => {
 
   test('survives a service that goes away for a moment while it waits', async () => {
     let asks = 0
-    const live = handlers['GET /v1/releases/:release']
-    handlers['GET /v1/releases/:release'] = (asked) => {
+    const live = answers['GET /v1/releases/:release']
+    answers['GET /v1/releases/:release'] = (asked) => {
       asks++
       if (asks < 3) return { status: 503, body: 'restarting' }
       return live?.(asked) ?? release
@@ -232,7 +232,7 @@ describe('a deploy', () => {
     const reached = new Promise<void>((resolve) => {
       waiting = resolve
     })
-    handlers['GET /v1/releases/:release'] = () => {
+    answers['GET /v1/releases/:release'] = () => {
       waiting()
       return new Promise(() => {})
     }
@@ -246,7 +246,7 @@ describe('a deploy', () => {
   })
 
   test('is refused with exit 5 when the account may not have another machine', async () => {
-    handlers['POST /v1/deploys'] = () => refusal('agent_limit', 'The account has 3 machines, and may have 3')
+    answers['POST /v1/deploys'] = () => refusal('agent_limit', 'The account has 3 machines, and may have 3')
     expect((await machine.run(['deploy', 'bot'], { env })).code).toBe(5)
   })
 })
@@ -277,8 +277,8 @@ describe('--dry-run', () => {
   })
 
   test('is exit 0 when nothing would', async () => {
-    const plan = handlers['POST /v1/deploys/plan']
-    handlers['POST /v1/deploys/plan'] = async (asked) => {
+    const plan = answers['POST /v1/deploys/plan']
+    answers['POST /v1/deploys/plan'] = async (asked) => {
       const answer = await plan?.(asked)
       return { ...(answer as Extract<typeof answer, { changes: string[] }>), changes: [] }
     }
@@ -311,7 +311,7 @@ describe('bad input is exit 2 before anything is sent', () => {
 
 describe('secrets', () => {
   test('come from stdin, never from the line, and are never empty', async () => {
-    handlers['PATCH /v1/agents/:agent/secrets'] = () => ({ set: ['TOKEN'], unset: [] })
+    answers['PATCH /v1/agents/:agent/secrets'] = () => ({ set: ['TOKEN'], unset: [] })
     const set = await machine.run(['secrets', 'set', 'bot', 'TOKEN'], { env, input: 'value \n' })
     expect(set.code).toBe(0)
     expect(api.asked.at(-1)?.body).toEqual({ secrets: { TOKEN: 'value ' } })
@@ -324,9 +324,9 @@ describe('secrets', () => {
 
   test('of an agent that does not exist yet need --create', async () => {
     let exists = false
-    handlers['PATCH /v1/agents/:agent/secrets'] = () =>
+    answers['PATCH /v1/agents/:agent/secrets'] = () =>
       exists ? { set: ['TOKEN'], unset: [] } : refusal('not_found', 'There is no such thing here')
-    handlers['POST /v1/agents'] = () => {
+    answers['POST /v1/agents'] = () => {
       exists = true
       return agent
     }
@@ -351,7 +351,7 @@ describe('logs', () => {
   })
 
   test('are lines for people and one document for programs', async () => {
-    handlers['GET /v1/agents/:agent/logs'] = () => ndjson(record(1, 'one'), record(2, 'two \u001b[2J'))
+    answers['GET /v1/agents/:agent/logs'] = () => ndjson(record(1, 'one'), record(2, 'two \u001b[2J'))
     const people = await machine.run(['agents', 'logs', 'bot', '--tail', '2'], { env })
     expect(people.stdout).toMatchInlineSnapshot(`
       "2026-11-23T00:00:01Z one
@@ -364,7 +364,7 @@ describe('logs', () => {
 
   test('followed are one object a line, taken up where the connection broke, no line twice', async () => {
     let connections = 0
-    handlers['GET /v1/agents/:agent/logs'] = ({ query }) => {
+    answers['GET /v1/agents/:agent/logs'] = ({ query }) => {
       connections++
       if (connections === 1) return ndjson(record(1, 'one'), record(2, 'two'))
       expect(query.since).toBe(record(2, '').at)

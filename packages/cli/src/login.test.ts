@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { verifyMessage } from 'viem'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { StoredConfig } from './config-file.ts'
-import { type Asked, type FakeApi, type Handlers, refusal, startFakeApi } from './testing/fake-api.ts'
+import { type Answers, type Asked, type FakeApi, refusal, startFakeApi } from './testing/fake-api.ts'
 import { type Machine, newMachine } from './testing/run-cli.ts'
 import { writeKeystore } from './testing/write-keystore.ts'
 
@@ -23,13 +23,13 @@ const terms = { text: 'I agree to the terms and am 18 or older.', url: 'https://
 
 let machine: Machine
 let api: FakeApi
-const handlers: Handlers = {}
+const answers: Answers = {}
 
 beforeEach(async () => {
   machine = await newMachine()
-  api = await startFakeApi(handlers)
+  api = await startFakeApi(answers)
   const { host } = new URL(api.url)
-  Object.assign(handlers, {
+  Object.assign(answers, {
     'POST /v1/logins/wallet': ({ body }: Asked) => ({
       message: `${host} wants you to sign in with your Ethereum account:\n${(body as { address: string }).address}\n\nLog in.\n\nURI: ${api.url}\nVersion: 1\nChain ID: 31337\nNonce: 0123456789abcdef\nIssued At: 2026-11-23T00:00:00.000Z`,
       expiresAt: new Date(Date.now() + 300_000).toISOString(),
@@ -152,7 +152,7 @@ process.stdout.write(signature + '\\n')
   })
 
   test('the message of another site is not signed', async () => {
-    handlers['POST /v1/logins/wallet'] = () => ({
+    answers['POST /v1/logins/wallet'] = () => ({
       message: `bank.example wants you to sign in with your Ethereum account:\n${address}\n\nURI: https://bank.example`,
       expiresAt: new Date(Date.now() + 300_000).toISOString(),
     })
@@ -226,7 +226,7 @@ describe('afterwards', () => {
   test('a second login ends the session that it replaces', async () => {
     await login()
     const second = `actl_s_${'C'.repeat(36)}`
-    handlers['POST /v1/logins/wallet/verify'] = () => ({ ...loggedIn, token: second, created: false })
+    answers['POST /v1/logins/wallet/verify'] = () => ({ ...loggedIn, token: second, created: false })
     expect((await login()).code).toBe(0)
     expect(api.asked.at(-1)).toMatchObject({
       route: 'POST /v1/logout',
@@ -258,7 +258,7 @@ describe('afterwards', () => {
 
   test('AGENTCTL_API_KEY beats the login', async () => {
     await login()
-    handlers['GET /v1/whoami'] = () => ({
+    answers['GET /v1/whoami'] = () => ({
       account: { id: 'acc_2' },
       namespaces: [],
       loginMethods: [],
@@ -277,7 +277,7 @@ test('a folder cannot say where keys are sent', async () => {
   const refused = await machine.run(['doctor', '--json'], { env: { AGENTCTL_API_KEY: 'actl_k_other' } })
   expect(refused.stdout + refused.stderr).not.toContain('evil.example')
   writeFileSync(local, JSON.stringify({ apiUrl: api.url }))
-  handlers['GET /v1/whoami'] = () => ({
+  answers['GET /v1/whoami'] = () => ({
     account: { id: 'acc_2' },
     namespaces: [],
     loginMethods: [],

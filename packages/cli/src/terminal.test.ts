@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { bundlePath } from './testing/bundle.ts'
-import { type FakeApi, type Handlers, startFakeApi } from './testing/fake-api.ts'
+import { type Answers, type FakeApi, startFakeApi } from './testing/fake-api.ts'
 import { type Machine, newMachine } from './testing/run-cli.ts'
 
 /** Gives a program a terminal; part of util-linux, absent on some machines. */
@@ -19,12 +19,12 @@ interface Session {
 
 let machine: Machine
 let api: FakeApi
-let handlers: Handlers
+let answers: Answers
 let children: ChildProcess[] = []
 beforeEach(async () => {
   machine = await newMachine()
-  handlers = {}
-  api = await startFakeApi(handlers)
+  answers = {}
+  api = await startFakeApi(answers)
 })
 afterEach(async () => {
   // A terminal that goes away takes its program along, also one that hangs.
@@ -83,13 +83,13 @@ describe.skipIf(!hasScript)('on a terminal', () => {
 
   test('login with a phone asks number, code and the terms, once', async () => {
     const soon = new Date(Date.now() + 300_000).toISOString()
-    handlers['POST /v1/logins/phone'] = () => ({ challengeId: 'chl_1', expiresAt: soon, resendAt: soon })
-    handlers['POST /v1/logins/phone/verify'] = () => ({
+    answers['POST /v1/logins/phone'] = () => ({ challengeId: 'chl_1', expiresAt: soon, resendAt: soon })
+    answers['POST /v1/logins/phone/verify'] = () => ({
       status: 'terms_required',
       signupToken: 'sup_1',
       terms: { text: 'I agree and am 18 or older.', url: 'https://agentctl.dev/terms' },
     })
-    handlers['POST /v1/logins/accept-terms'] = () => ({
+    answers['POST /v1/logins/accept-terms'] = () => ({
       status: 'logged_in',
       token: 'actl_s_1',
       expiresAt: soon,
@@ -116,7 +116,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   })
 
   test('a hidden value is never on the screen', async () => {
-    handlers['PATCH /v1/agents/:agent/secrets'] = () => ({ set: ['TOKEN'], unset: [] })
+    answers['PATCH /v1/agents/:agent/secrets'] = () => ({ set: ['TOKEN'], unset: [] })
     const session = onTerminal(['secrets', 'set', 'bot', 'TOKEN'], { AGENTCTL_API_KEY: 'actl_k_1' })
     await session.shows('Value of TOKEN')
     session.child.stdin?.write('hush-hush\r')
@@ -129,7 +129,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   test('a first deploy shows its plan and asks; no means that nothing happened', async () => {
     mkdirSync(join(machine.home, 'bot'))
     writeFileSync(join(machine.home, 'bot', 'main.py'), 'print()')
-    handlers['POST /v1/deploys/plan'] = () => ({
+    answers['POST /v1/deploys/plan'] = () => ({
       agent: { name: 'bot', namespace: 'demo', url: null, exists: false },
       changes: ['make a machine'],
       upload: { files: 1, missing: [], missingBytes: 0 },
@@ -153,7 +153,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     const spinning = new Promise<void>((resolve) => {
       seen = resolve
     })
-    handlers['GET /v1/health'] = async () => {
+    answers['GET /v1/health'] = async () => {
       await spinning
       return { status: 'ok', version: '0.1.0', time: new Date().toISOString() }
     }
@@ -168,7 +168,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   })
 
   test('a terminal without a width gets lines instead', async () => {
-    handlers['GET /v1/health'] = () => new Promise(() => {})
+    answers['GET /v1/health'] = () => new Promise(() => {})
     const session = onTerminal(['doctor'], {}, 0)
     await session.shows('Looking…')
     session.child.stdin?.write('\u0003')

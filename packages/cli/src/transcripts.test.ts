@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { exitCodeOf } from './failure.ts'
 import { program } from './program.ts'
-import { type FakeApi, type Handlers, refusal, startFakeApi } from './testing/fake-api.ts'
+import { type Answers, type FakeApi, refusal, startFakeApi } from './testing/fake-api.ts'
 import { type Machine, newMachine } from './testing/run-cli.ts'
 
 let machine: Machine
@@ -20,8 +20,8 @@ afterEach(async () => {
 const key = `actl_k_${'A'.repeat(36)}`
 
 /** Runs against an API that answers what a test says, with an API key. */
-async function withApi(handlers: Handlers) {
-  api = await startFakeApi(handlers)
+async function withApi(answers: Answers) {
+  api = await startFakeApi(answers)
   return { AGENTCTL_API_URL: api.url, AGENTCTL_API_KEY: key }
 }
 

@@ -21,7 +21,7 @@ export interface Odd {
 }
 
 type Answer<R extends RouteOf> = ResponseOf<R> | Odd
-export type Handlers = { [R in RouteOf]?: (asked: Asked) => Answer<R> | Promise<Answer<R>> }
+export type Answers = { [R in RouteOf]?: (asked: Asked) => Answer<R> | Promise<Answer<R>> }
 
 export const refusal = (code: ProblemCode, detail: string, headers: Record<string, string> = {}): Odd => ({
   status: problems[code].status,
@@ -79,7 +79,7 @@ export interface FakeApi {
 }
 
 /** An API that holds both sides to the contract: requests are parsed by its schemas, and so are the answers of a test. */
-export async function startFakeApi(handlers: Handlers): Promise<FakeApi> {
+export async function startFakeApi(answers: Answers): Promise<FakeApi> {
   const asked: Asked[] = []
   const server = createServer(async (request, response) => {
     const url = new URL(request.url ?? '/', 'http://api')
@@ -110,9 +110,9 @@ export async function startFakeApi(handlers: Handlers): Promise<FakeApi> {
         headers: request.headers,
       }
       asked.push(told)
-      const handler = handlers[route]
-      if (!handler) return send(refusal('not_found', `the test does not answer ${route}`))
-      const answer = await handler(told)
+      const answerer = answers[route]
+      if (!answerer) return send(refusal('not_found', `the test does not answer ${route}`))
+      const answer = await answerer(told)
       if (isOdd(answer)) return send(answer)
       if (endpoint.status === 204) return send({ status: 204, body: '' })
       const checked = endpoint.response ? endpoint.response.parse(answer) : answer
