@@ -9,6 +9,8 @@ import type { World } from './world.ts'
 const SETTLE_MS = 45_000
 /** A point that depends on timing is tried again in later runs before it counts as not reached. */
 const ATTEMPTS = 3
+/** So many runs that come to no point any more mean that the journey is broken for good. */
+const IDLE_RUNS = 3
 /** How long to wait before traces are cleared that need it. */
 const TRACES_MS = 3_000
 const RECORDINGS = 2
@@ -71,7 +73,11 @@ export async function findPoints(world: World, journey: Journey, depth: Depth): 
   for (let serial = 1; serial <= RECORDINGS; serial++) {
     await runOnce(world, journey, `record-${serial}`, async (operation, subject) => {
       const id = `record-${operation.name}-${serial}`
-      const trouble = await runArmed(world, operation, subject, { id, settleMs: SETTLE_MS })
+      const trouble = await runArmed(world, operation, subject, {
+        id,
+        settleMs: SETTLE_MS,
+        known: new Set(),
+      })
       if (trouble.length > 0) {
         throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
       }
@@ -111,6 +117,10 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     queues.set(operation, shots(chosen, options.pointsPerRun ?? 1))
   }
   report.shards = await Promise.all(worlds.map((world) => runShard(world, options, queues, report)))
+  for (const [operation, queue] of queues) {
+    const left = queue.flatMap(({ points }) => points)
+    report.unreached.push(...left.map((point) => `${operation.name} │ ${pointText(point)}`))
+  }
   report.seconds = (performance.now() - since) / 1000
   log(reportText(report))
   return report
@@ -127,18 +137,24 @@ async function runShard(
   const restartsBefore = server.restarts + worker.restarts
   let runs = 0
   let hit = 0
-  while ([...queues.values()].some((queue) => queue.length > 0)) {
+  let idleRuns = 0
+  /** What was reported once is not reported again, nor waited for. */
+  const known = new Set<string>()
+  while ([...queues.values()].some((queue) => queue.length > 0) && idleRuns < IDLE_RUNS) {
     runs += 1
+    idleRuns += 1
     await runOnce(
       world,
       journey,
       `${fault.name.replace(/\W+/g, '')}-${runs}`,
       async (operation, subject, serial) => {
         const shot = queues.get(operation)?.shift()
-        if (!shot && operation.optional) return true
+        if (shot) idleRuns = 0
+        else if (operation.optional) return true
         const sentences = await runArmed(world, operation, subject, {
           id: `${operation.name}-${serial}`,
           settleMs,
+          known,
           ...(shot ? { points: shot.points, fault } : {}),
         })
         for (const [index, point] of (shot?.points ?? []).entries()) {
@@ -153,6 +169,7 @@ async function runShard(
         }
         const point = shot ? shot.points.map(pointText).join(' and ') : 'no point'
         for (const sentence of sentences) {
+          known.add(sentence)
           report.violations.push({ operation: operation.name, fault: fault.name, point, sentence })
           log(`  violation in ${operation.name} at ${point}\n    ${sentence}`)
         }
@@ -189,7 +206,6 @@ async function runOnce(
   for (const operation of journey.operations) {
     if (await each(operation, subject, serial)) continue
     await journey.abandon(world, subject).catch(() => {})
-    await settle(world, SETTLE_MS)
     return
   }
 }
@@ -199,7 +215,13 @@ async function runArmed(
   world: World,
   operation: Operation,
   subject: Subject,
-  { id, settleMs, points = [], fault }: { id: string; settleMs: number; points?: Point[]; fault?: Fault },
+  {
+    id,
+    settleMs,
+    known,
+    points = [],
+    fault,
+  }: { id: string; settleMs: number; known: ReadonlySet<string>; points?: Point[]; fault?: Fault },
 ): Promise<string[]> {
   const { control } = world
   control.forget(id)
@@ -212,10 +234,10 @@ async function runArmed(
   const released = fault?.whileHeld ? points.map((_, index) => releaseHeld(world, fault, id, index)) : []
   try {
     await operation.run(world, subject)
-    let broken = await settle(world, fault?.clearTraces ? TRACES_MS : settleMs)
+    let broken = await settle(world, fault?.clearTraces ? TRACES_MS : settleMs, known)
     if (broken.length > 0 && fault?.clearTraces) {
       await fault.clearTraces(world)
-      broken = await settle(world, settleMs)
+      broken = await settle(world, settleMs, known)
     }
     return [...broken, ...(await operation.check(world, subject))]
   } catch (error) {
@@ -243,11 +265,12 @@ async function releaseHeld(world: World, fault: Fault, id: string, target: numbe
   }
 }
 
-/** Waits until nothing is broken, and says what is when that does not come. */
-async function settle(world: World, settleMs: number): Promise<string[]> {
+/** Waits until nothing is broken but what was reported before, and says what is when that does not come. */
+async function settle(world: World, settleMs: number, known: ReadonlySet<string>): Promise<string[]> {
   const deadline = Date.now() + settleMs
   for (;;) {
-    const broken = await brokenInvariants(world).catch((error: unknown) => [`not known: ${error}`])
+    const all = await brokenInvariants(world).catch((error: unknown) => [`not known: ${error}`])
+    const broken = all.filter((sentence) => !known.has(sentence))
     if (broken.length === 0 || Date.now() > deadline) return broken
     await pause(20)
   }

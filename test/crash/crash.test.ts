@@ -113,7 +113,9 @@ test('a worker that creates without looking for the label first is found out', {
       settleMs: 4_000,
       log,
     })
-    expect(report.violations.length).toBeGreaterThan(0)
+    expect(report.violations.map(({ sentence }) => sentence)).toContainEqual(
+      expect.stringMatching(/instance .* belongs to no machine/),
+    )
   } finally {
     await naive.stop()
   }
