@@ -28,6 +28,8 @@ export interface StoredConfig {
   pending?: Record<string, PendingLogin>
   /** That wallet data is public on chain has been said. */
   walletNoticeShown?: boolean
+  /** By API: the public keys that signed its ledgers, kept so that a forged export is noticed offline. */
+  ledgerKeys?: Record<string, string[]>
 }
 
 type Environment = Record<string, string | undefined>

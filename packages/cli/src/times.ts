@@ -1,3 +1,6 @@
+import { parseDuration } from './command.ts'
+import { Failure } from './failure.ts'
+
 /** Rough duration for people: "45 s", "12 min", "5 h", "3 days". */
 export function roughly(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`
@@ -11,4 +14,19 @@ export function relative(iso: string, now: Date): string {
   const seconds = (Date.parse(iso) - now.getTime()) / 1000
   if (Math.abs(seconds) < 1) return 'now'
   return seconds < 0 ? `${roughly(-seconds)} ago` : `in ${roughly(seconds)}`
+}
+
+/** A moment from "10m" (that long ago), "2026-01-31" or "2026-01-31T12:00:00Z", as ISO 8601. */
+export function readMoment(flag: string, said: string | undefined): string | undefined {
+  if (said === undefined) return undefined
+  const seconds = parseDuration(said)
+  const at = seconds === undefined ? Date.parse(said) : Date.now() - seconds * 1000
+  if (!Number.isNaN(at)) return new Date(at).toISOString()
+  throw new Failure(
+    'usage',
+    `${flag} takes a date such as 2026-01-31, or a duration such as 7d; not '${said}'`,
+    {
+      fix: 'Correct the time.',
+    },
+  )
 }

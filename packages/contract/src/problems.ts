@@ -184,6 +184,24 @@ const table = {
   },
 
   // Only ever said by the CLI
+  deposit_rejected: {
+    status: 422,
+    exit: 1,
+    title: 'The payment was not credited',
+    fix: 'See what was paid: agentctl billing history',
+  },
+  wallet_underfunded: {
+    status: 402,
+    exit: 5,
+    title: 'The wallet does not hold enough',
+    fix: 'Send more to the wallet, or pay by card: agentctl billing deposit --card 25',
+  },
+  ledger_invalid: {
+    status: 422,
+    exit: 1,
+    title: 'The ledger is not what the service signed',
+    fix: 'Export it anew: agentctl billing history --json > ledger.json',
+  },
   usage: { status: 400, exit: 2, title: 'Wrong usage', fix: 'See: agentctl --help' },
   missing_answer: {
     status: 400,

@@ -12,6 +12,21 @@ export interface Signer {
   sign(message: string): Promise<`0x${string}`>
 }
 
+/** A call of a contract that moves no coin of the chain itself. */
+export interface UnsignedTransaction {
+  chainId: number
+  nonce: number
+  to: `0x${string}`
+  data: `0x${string}`
+  gas: bigint
+  fees: { maxFeePerGas: bigint; maxPriorityFeePerGas: bigint } | { gasPrice: bigint }
+}
+
+/** A signer whose key is in this program, so that it can sign transactions too. */
+export interface LocalSigner extends Signer {
+  signTransaction(transaction: UnsignedTransaction): Promise<`0x${string}`>
+}
+
 /** Where the key is; the key itself is never an argument, since everybody on the machine can read those. */
 export const walletOptions = {
   keystore: option('--keystore <name>', 'keystore file, or its name in ~/.foundry/keystores'),
@@ -33,6 +48,15 @@ const isHex = (text: string): text is Hex => /^0x[0-9a-fA-F]+$/.test(text)
 
 export async function openSigner(ctx: Context, flags: WalletFlags): Promise<Signer> {
   if (flags.signerCommand !== undefined) return commandSigner(ctx, flags.signerCommand, flags.address)
+  return openLocalSigner(ctx, flags, ', --signer-cmd COMMAND with --address,')
+}
+
+/** The wallet whose key is on this machine: --keystore, else AGENTCTL_PRIVATE_KEY, else by asking. */
+export async function openLocalSigner(
+  ctx: Context,
+  flags: Pick<WalletFlags, 'keystore' | 'passwordFile'>,
+  alternatives = '',
+): Promise<LocalSigner> {
   if (flags.keystore !== undefined) return keystoreSigner(ctx, flags.keystore, flags.passwordFile)
   if (ctx.env.AGENTCTL_PRIVATE_KEY) {
     const key = ctx.env.AGENTCTL_PRIVATE_KEY.trim().replace(/^(0x)?/, '0x')
@@ -49,14 +73,14 @@ export async function openSigner(ctx: Context, flags: WalletFlags): Promise<Sign
   }
   if (!ctx.prompt.interactive) {
     throw new Failure('missing_answer', 'Which wallet is to sign?', {
-      fix: 'Give --keystore NAME, --signer-cmd COMMAND with --address, or AGENTCTL_PRIVATE_KEY in the environment',
+      fix: `Give --keystore NAME${alternatives} or AGENTCTL_PRIVATE_KEY in the environment`,
     })
   }
   const name = await ctx.prompt.text({ message: 'Keystore (name or path):', flag: '--keystore' })
   return keystoreSigner(ctx, name, flags.passwordFile)
 }
 
-async function localSigner(privateKey: Hex): Promise<Signer> {
+async function localSigner(privateKey: Hex): Promise<LocalSigner> {
   const { privateKeyToAccount } = await import('viem/accounts')
   let account: ReturnType<typeof privateKeyToAccount>
   try {
@@ -67,10 +91,21 @@ async function localSigner(privateKey: Hex): Promise<Signer> {
       cause: error,
     })
   }
-  return { address: account.address, sign: (message) => account.signMessage({ message }) }
+  return {
+    address: account.address,
+    sign: (message) => account.signMessage({ message }),
+    signTransaction: ({ fees, ...call }) =>
+      'gasPrice' in fees
+        ? account.signTransaction({ type: 'legacy', ...call, ...fees })
+        : account.signTransaction({ type: 'eip1559', ...call, ...fees }),
+  }
 }
 
-async function keystoreSigner(ctx: Context, name: string, passwordFile: string | undefined): Promise<Signer> {
+async function keystoreSigner(
+  ctx: Context,
+  name: string,
+  passwordFile: string | undefined,
+): Promise<LocalSigner> {
   const keystore = readKeystore(readFileSync(findKeystore(name, ctx.env, ctx.cwd), 'utf8'))
   const password = await readPassword(ctx, passwordFile)
   const progress = ctx.progress('Opening the keystore')

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { openBrowser } from '../../browser.ts'
 import { defineCommand, required } from '../../command.ts'
 import { Failure } from '../../failure.ts'
 import { reach } from '../../reach.ts'
@@ -25,12 +25,3 @@ export const open = defineCommand({
     ctx.out.result({ url, httpStatus: answer.httpStatus, opened }, url)
   },
 })
-
-function openBrowser(url: string): boolean {
-  const program = process.platform === 'darwin' ? 'open' : 'xdg-open'
-  const child = spawn(program, [url], { stdio: 'ignore', detached: true })
-  // No browser here: the address is printed, which is all that can be done.
-  child.on('error', () => {})
-  child.unref()
-  return child.pid !== undefined
-}
