@@ -11,6 +11,12 @@ export interface ApiAddress {
   source: string
 }
 
+/** A cloud on this machine that stands nearer than any login: above the current folder, or in this checkout. */
+export interface LocalCloud extends ApiAddress {
+  /** Where the CLI keeps what belongs to this cloud alone. */
+  configDirectory: string
+}
+
 /** The address of a local cloud, from the file that it keeps. */
 function readLocalAddress(path: string): string | undefined {
   try {
@@ -27,29 +33,45 @@ function readLocalAddress(path: string): string | undefined {
 export interface AddressSources {
   option: string | undefined
   env: Record<string, string | undefined>
-  saved: string | undefined
+  local: LocalCloud | undefined
+  saved(): string | undefined
+}
+
+/** Undefined as well where the address is said outright: then no cloud is looked for. */
+export function findLocalCloud(from: {
+  option: string | undefined
+  env: Record<string, string | undefined>
   cwd: string
   /** Folder of the running program; inside a checkout its local cloud is found from here. */
   programDirectory: string
+}): LocalCloud | undefined {
+  const { option, env, cwd, programDirectory } = from
+  if (option !== undefined || env.AGENTCTL_API_URL) return undefined
+  const candidates = env.AGENTCTL_DATA_DIR ? [env.AGENTCTL_DATA_DIR] : []
+  for (let directory = cwd; ; directory = dirname(directory)) {
+    candidates.push(join(directory, '.agentctl'))
+    if (directory === dirname(directory)) break
+  }
+  candidates.push(join(programDirectory, '..', '..', '..', '.agentctl'))
+  for (const directory of candidates) {
+    const source = join(directory, 'local.json')
+    const url = readLocalAddress(source)
+    if (url !== undefined)
+      return { url: checked(url, source), source, configDirectory: join(directory, 'cli') }
+  }
+  return undefined
 }
 
-export function findApiAddress({ option, env, saved, cwd, programDirectory }: AddressSources): ApiAddress {
+export function findApiAddress({ option, env, local, saved }: AddressSources): ApiAddress {
   if (option !== undefined) return { url: checked(option, '--api-url'), source: '--api-url' }
   if (env.AGENTCTL_API_URL) {
     return { url: checked(env.AGENTCTL_API_URL, 'AGENTCTL_API_URL'), source: 'AGENTCTL_API_URL' }
   }
-  if (saved !== undefined) return { url: saved, source: 'your last login' }
-  const candidates = env.AGENTCTL_DATA_DIR ? [join(env.AGENTCTL_DATA_DIR, 'local.json')] : []
-  for (let directory = cwd; ; directory = dirname(directory)) {
-    candidates.push(join(directory, '.agentctl', 'local.json'))
-    if (directory === dirname(directory)) break
-  }
-  candidates.push(join(programDirectory, '..', '..', '..', '.agentctl', 'local.json'))
-  for (const path of candidates) {
-    const url = readLocalAddress(path)
-    if (url !== undefined) return { url: checked(url, path), source: path }
-  }
-  return { url: DEFAULT_API_URL, source: 'the default' }
+  if (local) return local
+  const last = saved()
+  return last === undefined
+    ? { url: DEFAULT_API_URL, source: 'the default' }
+    : { url: last, source: 'your last login' }
 }
 
 function checked(text: string, where: string): string {

@@ -1,7 +1,10 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { findApiAddress } from './api-address.ts'
+import { findApiAddress, findLocalCloud } from './api-address.ts'
 import { type ApiDeps, createApi } from './api-client.ts'
 import { reach } from './reach.ts'
 
@@ -121,17 +124,39 @@ test('an agent under .localhost is reached at the loopback address, by its name 
 })
 
 describe('the address of the API', () => {
-  const sources = { option: undefined, env: {}, saved: undefined, cwd: '/', programDirectory: '/nowhere/a/b' }
+  const local = { url: 'http://127.0.0.1:2', source: 'local.json', configDirectory: '/nowhere' }
+  const sources = { option: undefined, env: {}, local: undefined, saved: () => undefined }
+  const saved = () => 'http://c:1'
   test.each([
     [
       'the option',
-      { option: 'http://a:1', env: { AGENTCTL_API_URL: 'http://b:1' }, saved: 'http://c:1' },
+      { option: 'http://a:1', env: { AGENTCTL_API_URL: 'http://b:1' }, local, saved },
       'http://a:1',
     ],
-    ['then the environment', { env: { AGENTCTL_API_URL: 'http://b:1/' }, saved: 'http://c:1' }, 'http://b:1'],
-    ['then the last login', { saved: 'http://c:1' }, 'http://c:1'],
+    ['then the environment', { env: { AGENTCTL_API_URL: 'http://b:1/' }, local, saved }, 'http://b:1'],
+    ['then a local cloud beside the folder', { local, saved }, 'http://127.0.0.1:2'],
+    ['then the last login', { saved }, 'http://c:1'],
     ['then the hosted service', {}, 'https://api.agentctl.dev'],
   ])('is %s', (_, told, url) => {
     expect(findApiAddress({ ...sources, ...told }).url).toBe(url)
+  })
+
+  test('a local cloud is found above the current folder, unless the address is said outright', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'agentctl-address-'))
+    const inner = join(folder, 'a/b')
+    mkdirSync(inner, { recursive: true })
+    mkdirSync(join(folder, '.agentctl'))
+    writeFileSync(join(folder, '.agentctl/local.json'), '{"apiUrl":"http://127.0.0.1:8787"}')
+    const from = { option: undefined, env: {}, cwd: inner, programDirectory: '/nowhere/a/b' }
+    expect(findLocalCloud(from)).toMatchObject({
+      url: 'http://127.0.0.1:8787',
+      configDirectory: join(folder, '.agentctl/cli'),
+    })
+    expect(findLocalCloud({ ...from, option: 'http://a:1' })).toBeUndefined()
+    expect(findLocalCloud({ ...from, env: { AGENTCTL_API_URL: 'http://b:1' } })).toBeUndefined()
+    // A folder that was downloaded must not get to say where keys are sent.
+    writeFileSync(join(folder, '.agentctl/local.json'), '{"apiUrl":"https://api.example.com"}')
+    expect(findLocalCloud(from)).toBeUndefined()
+    rmSync(folder, { recursive: true })
   })
 })

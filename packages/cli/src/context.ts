@@ -1,4 +1,4 @@
-import { type ApiAddress, findApiAddress } from './api-address.ts'
+import { type ApiAddress, findApiAddress, findLocalCloud } from './api-address.ts'
 import { type Api, createApi } from './api-client.ts'
 import {
   cacheDirectory,
@@ -71,7 +71,14 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
   if (!globals.color) env.NO_COLOR = '1'
   const { json, quiet, debug } = globals
   const out = createOutput({ json, quiet, debug, color, stdout, stderr })
-  const directory = configDirectory(env)
+  const local = findLocalCloud({
+    option: globals.apiUrl,
+    env,
+    cwd,
+    programDirectory: around.programDirectory,
+  })
+  // What is kept for a local cloud goes with its data, and touches no login elsewhere.
+  const directory = (env.AGENTCTL_CONFIG_DIR ? undefined : local?.configDirectory) ?? configDirectory(env)
 
   let config: StoredConfig | undefined
   const readOnce = () => {
@@ -83,10 +90,9 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
     address ??= findApiAddress({
       option: globals.apiUrl,
       env,
+      local,
       // A key from the environment has no login beside it that could say where it belongs.
-      saved: readOnce().apiUrl,
-      cwd,
-      programDirectory: around.programDirectory,
+      saved: () => readOnce().apiUrl,
     })
     return address
   }
