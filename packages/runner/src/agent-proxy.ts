@@ -4,6 +4,8 @@ import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ROUTER_CREDENTIAL_HEADER } from '@agentctl/contract/runner-constants.ts'
 import { pause } from './back-off.ts'
+import { exchange } from './exchange.ts'
+import { answerHeaders, HEADER_BYTES_MAX, requestHeaders } from './proxied-headers.ts'
 
 /** An agent's process as the proxy sees it. */
 export interface Target {
@@ -16,19 +18,6 @@ export interface Target {
 type Absence = 'no_release' | 'starting' | 'crashed' | 'stopped'
 
 const REASON_HEADER = 'x-agentctl-reason'
-
-/** Twice what the router lets through, so that it alone decides what is too long. */
-const HEADER_BYTES_MAX = 64 * 1024
-
-/** Headers that concern one connection only; `transfer-encoding` stays, since the body is framed the same way again. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'te',
-  'upgrade',
-])
 
 /**
  * What the router talks to: hands each request to the agent, both directions streamed. It buffers nothing, knows no
@@ -128,44 +117,18 @@ export class AgentProxy {
       return
     }
     target.open++
-    let answered = false
-    const outgoing = http.request({
-      host: target.host,
-      port: target.port,
-      method: request.method,
-      path: request.url,
-      headers: forwardHeaders(request.rawHeaders),
-      setHost: false,
-      agent: false,
-      maxHeaderSize: HEADER_BYTES_MAX,
-    })
-    outgoing.on('response', (incoming) => {
-      answered = true
-      response.writeHead(
-        incoming.statusCode ?? 502,
-        incoming.statusMessage,
-        answerHeaders(incoming.rawHeaders),
-      )
-      // The first byte of a stream of events may be long in coming; its headers must not wait for it.
-      response.flushHeaders()
-      stream(incoming, response)
-      // Cut off in the middle: the router must see that too, not an end.
-      incoming.on('error', () => response.destroy())
-    })
-    outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      // After an answer the rest of the request is of no interest to the agent; the answer still goes its way.
-      if (answered) return
-      answered = true
-      if (response.destroyed) return
-      // Its process has just ended, or does not take connections any more.
-      if (error.code === 'ECONNREFUSED') this.#absent(response, 'crashed')
-      else refuse(response, 502, 'agent_failed', 'The agent closed the connection without an answer.')
-    })
-    stream(request, outgoing)
-    request.on('error', () => outgoing.destroy())
-    response.on('close', () => {
+    response.once('close', () => {
       target.open--
-      if (!response.writableFinished || !request.complete) outgoing.destroy()
+    })
+    exchange({
+      request,
+      response,
+      at: target,
+      unanswered: (error) => {
+        // Its process has just ended, or does not take connections any more.
+        if (error.code === 'ECONNREFUSED') this.#absent(response, 'crashed')
+        else refuse(response, 502, 'agent_failed', 'The agent closed the connection without an answer.')
+      },
     })
   }
 
@@ -188,7 +151,7 @@ export class AgentProxy {
       method: request.method,
       path: request.url,
       headers: [
-        ...forwardHeaders(request.rawHeaders),
+        ...requestHeaders(request.rawHeaders),
         'connection',
         'Upgrade',
         'upgrade',
@@ -254,8 +217,9 @@ function refuse(
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     [REASON_HEADER]: reason,
-    // The body of the request was not read; the connection cannot be used again.
-    connection: 'close',
+    // A stranger's request is read no further. The router's is, into nowhere: hanging up on one who still sends would
+    // cost it the answer.
+    ...(status === 403 ? { connection: 'close' } : {}),
   })
   response.end(body)
 }
@@ -277,56 +241,4 @@ const headText = (answer: http.IncomingMessage, headers: string[]): string => {
   const lines = [`HTTP/1.1 ${answer.statusCode} ${answer.statusMessage ?? ''}`]
   for (let at = 0; at + 1 < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`)
   return `${lines.join('\r\n')}\r\n\r\n`
-}
-
-/** Headers for the agent: without those of the connection, and without the router's credential. */
-const forwardHeaders = (raw: readonly string[]): string[] => [
-  ...passHeaders(raw, [], [ROUTER_CREDENTIAL_HEADER, 'expect']),
-  'connection',
-  'close',
-]
-
-/** Headers of the agent's answer. Those of the platform are the runner's own word, so an agent cannot say them. */
-const answerHeaders = (
-  raw: readonly string[],
-  keep: readonly string[] = [],
-  drop: readonly string[] = [],
-): string[] => {
-  const said = raw.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase())
-  return passHeaders(raw, keep, [...drop, ...said.filter((name) => name.startsWith('x-agentctl-'))])
-}
-
-/** Carries a body to its end, and then the trailers that came after it. */
-function stream(from: http.IncomingMessage, to: http.OutgoingMessage): void {
-  from.pipe(to, { end: false })
-  from.once('end', () => {
-    const trailers: [string, string][] = []
-    for (let at = 0; at + 1 < from.rawTrailers.length; at += 2) {
-      trailers.push([from.rawTrailers[at] ?? '', from.rawTrailers[at + 1] ?? ''])
-    }
-    if (trailers.length > 0) to.addTrailers(trailers)
-    to.end()
-  })
-}
-
-/** Name and value alternate, in the order and spelling in which they came. */
-function passHeaders(
-  raw: readonly string[],
-  keep: readonly string[] = [],
-  drop: readonly string[] = [],
-): string[] {
-  const named = new Set<string>()
-  for (let at = 0; at < raw.length; at += 2) {
-    if (raw[at]?.toLowerCase() !== 'connection') continue
-    for (const token of (raw[at + 1] ?? '').split(',')) named.add(token.trim().toLowerCase())
-  }
-  const passed: string[] = []
-  for (let at = 0; at + 1 < raw.length; at += 2) {
-    const name = raw[at] ?? ''
-    const lower = name.toLowerCase()
-    const hop = HOP_BY_HOP.has(lower) || (named.has(lower) && lower !== 'transfer-encoding')
-    if ((hop && !keep.includes(lower)) || drop.includes(lower)) continue
-    passed.push(name, raw[at + 1] ?? '')
-  }
-  return passed
 }

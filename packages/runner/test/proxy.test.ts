@@ -72,9 +72,28 @@ test('the agent gets the headers as they were sent, without the credential', asy
   request.end()
   const raw: string[] = JSON.parse(await textOf(await answer))
   const names = raw.filter((_, at) => at % 2 === 0)
-  expect(names).toEqual(['Host', 'X-Mixed-Case', 'connection'])
+  expect(names).toEqual(['Host', 'X-Mixed-Case', 'Connection'])
   expect(raw[1]).toBe('hello-demo.example')
-  expect(raw.at(-1)).toBe('close')
+  expect(raw.at(-1)).toBe('keep-alive')
+})
+
+test('requests that may be sent twice share a connection to the agent', async () => {
+  const connections = async () => Number(await (await machine.fetch('/connections')).text())
+  const before = await connections()
+  const after = [await connections(), await connections(), await connections()]
+  expect(after).toEqual([before, before, before])
+})
+
+test('an agent that hangs up after each answer without saying so gets every request, and once what changes something', async () => {
+  let asked = 0
+  for (const method of ['GET', 'POST', 'GET', 'GET', 'POST', 'POST', 'GET', 'GET']) {
+    const body = method === 'POST' ? 'x' : null
+    const answer = await (await machine.fetch('/hang-up', { method, body })).text()
+    const [by, count] = answer.split(' ')
+    expect(by).toBe(method)
+    if (method === 'POST') expect(Number(count)).toBe(asked + 1)
+    asked = Number(count)
+  }
 })
 
 test('status, status text and repeated headers come back unchanged', async () => {
@@ -153,14 +172,30 @@ test('an answer before the end of the upload comes through', async () => {
   request.destroy()
 })
 
+test.each([
+  ['and hangs up', '/early'],
+  ['and keeps the connection', '/keep-and-refuse'],
+])('a large upload that the agent refuses at its beginning %s gets the refusal', async (_, path) => {
+  const body = Buffer.alloc(16 * 1024 * 1024)
+  for (let times = 0; times < 10; times++) {
+    const { request, answer } = answerTo(path, { method: 'POST' })
+    request.on('error', () => {})
+    request.end(body)
+    const message = await answer
+    expect(message.statusCode).toBe(413)
+    expect(await textOf(message)).toBe('too much')
+  }
+})
+
 test('trailers pass in both directions', async () => {
-  const { request, answer } = answerTo('/trailers', { method: 'POST', headers: { trailer: 'x-own-sum' } })
+  const headers = { trailer: 'x-own-sum', te: 'trailers' }
+  const { request, answer } = answerTo('/trailers', { method: 'POST', headers })
   request.write('body')
   request.addTrailers({ 'x-own-sum': '42' })
   request.end()
   const message = await answer
   expect(await textOf(message)).toBe('body')
-  expect(message.trailers).toEqual({ 'x-sum': 'got 42' })
+  expect(message.trailers).toEqual({ 'x-sum': 'got 42 for one who takes trailers' })
 })
 
 test('an agent cannot speak for the platform', async () => {

@@ -11,6 +11,8 @@ export const manySided = `
 const http = require('node:http')
 const crypto = require('node:crypto')
 let aborted = 0
+let connections = 0
+let hangUps = 0
 const server = http.createServer((request, response) => {
   const url = new URL(request.url, 'http://agent')
   if (url.pathname === '/health') return response.end('ok')
@@ -62,11 +64,18 @@ const server = http.createServer((request, response) => {
     request.on('end', () => {
       response.writeHead(200, { trailer: 'x-sum', 'x-agentctl-reason': 'stopped' })
       response.write('body')
-      response.addTrailers({ 'x-sum': 'got ' + request.trailers['x-own-sum'] })
+      response.addTrailers({ 'x-sum': 'got ' + request.trailers['x-own-sum'] + ' for one who takes ' + request.headers.te })
       response.end()
     })
     return
   }
+  if (url.pathname === '/connections') return response.end(String(connections))
+  if (url.pathname === '/hang-up') {
+    // Without a word of it: the connection looks as if it could be used again.
+    response.end(request.method + ' ' + ++hangUps)
+    return response.once('finish', () => request.socket.destroySoon())
+  }
+  if (url.pathname === '/keep-and-refuse') { response.writeHead(413); return response.end('too much') }
   if (url.pathname === '/early') { response.writeHead(413, { connection: 'close' }); return response.end('too much') }
   if (url.pathname === '/log') {
     for (let i = 0; i < Number(url.searchParams.get('lines')); i++) console.log('line ' + i)
@@ -75,6 +84,7 @@ const server = http.createServer((request, response) => {
   response.writeHead(404).end()
 })
 const events = []
+server.on('connection', () => { connections++ })
 server.on('upgrade', (request, socket, head) => {
   if (request.url === '/no') return socket.end('HTTP/1.1 426 Upgrade Required\\r\\nx-why: no\\r\\ncontent-length: 2\\r\\n\\r\\nno')
   const key = crypto.createHash('sha1').update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64')

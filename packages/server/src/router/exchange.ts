@@ -7,17 +7,22 @@ import {
 } from 'node:http'
 import type { Socket } from 'node:net'
 import { pipeline } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { type Framing, headersForClient, type RawHeaders, trailersOf } from './forwarded-headers.ts'
 import type { Silence } from './refusal.ts'
 import type { RoutedMachine } from './route-table.ts'
 
 export interface Patience {
   connectMs: number
+  /** A runner that replaces itself does not listen for some hundred milliseconds: how long it is tried again. */
+  refusedMs: number
   /** Until the answer begins, counted from the last byte of the request. */
   answerMs: number
 }
 
-export const PATIENCE: Patience = { connectMs: 5000, answerMs: 120_000 }
+export const PATIENCE: Patience = { connectMs: 5000, refusedMs: 2000, answerMs: 120_000 }
+
+const REFUSED_PAUSE_MS = 25
 
 /** A client that waits for `100 Continue` in vain sends its body after about as long. */
 const CONTINUE_PATIENCE_MS = 1000
@@ -43,10 +48,13 @@ export interface Exchange {
 /** How an exchange ended for which the client has not been answered. */
 export type Unanswered = { silence: Silence; fault: unknown } | { absence: string; status: number }
 
+/** A runner keeps a connection for longer, so that it is never it who ends one that is about to be used. */
+const IDLE_MS = 60_000
+
 /** Kept-alive connections, one pool for each machine. */
 export class MachineConnections extends Connections {
   constructor() {
-    super({ keepAlive: true, maxFreeSockets: 64 })
+    super({ keepAlive: true, maxFreeSockets: 64, timeout: IDLE_MS })
   }
 
   override getName(options: { host?: string; port?: number; machineId?: string }): string {
@@ -71,13 +79,27 @@ export async function carry(
   exchange: Exchange,
   connections: MachineConnections,
 ): Promise<Unanswered | undefined> {
-  const first = await attempt(exchange, connections)
-  if (first !== 'closed before any byte' || !mayRepeat(exchange)) return unanswered(first)
-  return unanswered(await attempt(exchange, undefined))
+  const { incoming, response, patience } = exchange
+  const deadline = performance.now() + patience.refusedMs
+  let pool: MachineConnections | undefined = connections
+  for (;;) {
+    const end = await attempt(exchange, pool)
+    if (end === 'closed before any byte') {
+      if (!pool || !mayRepeat(exchange)) return { silence: 'closed', fault: end }
+      pool = undefined
+      continue
+    }
+    if (end !== 'refused') return end
+    if (response.destroyed || performance.now() > deadline) {
+      stopReading(incoming)
+      return { silence: 'unreachable', fault: 'ECONNREFUSED' }
+    }
+    await pause(REFUSED_PAUSE_MS)
+  }
 }
 
-const unanswered = (end: Unanswered | undefined | 'closed before any byte'): Unanswered | undefined =>
-  end === 'closed before any byte' ? { silence: 'closed', fault: end } : end
+/** How an attempt ended after which another one may be made. `refused`: nothing was sent, and nothing taken. */
+type Repeatable = 'closed before any byte' | 'refused'
 
 /** The machine may close a kept-alive connection at the very moment in which it is used again. */
 function mayRepeat({ incoming, framing, response }: Exchange): boolean {
@@ -88,7 +110,7 @@ function mayRepeat({ incoming, framing, response }: Exchange): boolean {
 function attempt(
   exchange: Exchange,
   connections: MachineConnections | undefined,
-): Promise<Unanswered | undefined | 'closed before any byte'> {
+): Promise<Unanswered | Repeatable | undefined> {
   const { incoming, response, machine, patience } = exchange
   return new Promise((resolve) => {
     const options = {
@@ -115,13 +137,17 @@ function attempt(
       if (!response.writableFinished) outgoing.destroy()
     }
     response.once('close', clientLeft)
-    const settle = (end: Unanswered | undefined | 'closed before any byte'): void => {
+    const settle = (end: Unanswered | Repeatable | undefined): void => {
       clearTimeout(late)
       resolve(end)
     }
     outgoing.once('socket', (socket) => limitConnecting(outgoing, socket, patience.connectMs))
     outgoing.once('error', (fault: NodeJS.ErrnoException) => {
       response.off('close', clientLeft)
+      if (fault.code === 'ECONNREFUSED') {
+        settle('refused')
+        return
+      }
       stopReading(incoming, outgoing)
       settle(
         outgoing.reusedSocket && (fault.code === 'ECONNRESET' || fault.code === 'EPIPE')
@@ -148,7 +174,10 @@ function attempt(
         settle(undefined)
       })
     }
-    sendBody(exchange, outgoing, () => late.refresh())
+    // No part of the body is taken before there is a connection, so that a refused one costs nothing.
+    const send = (): void => sendBody(exchange, outgoing, () => late.refresh())
+    if (exchange.framing.kind === 'none') send()
+    else outgoing.once('socket', (socket) => (socket.connecting ? socket.once('connect', send) : send()))
   })
 }
 
@@ -199,7 +228,7 @@ function sendBody(exchange: Exchange, outgoing: ClientRequest, progress: () => v
 }
 
 /** Lets the client finish its sentence, so that it reads the answer instead of a reset connection. */
-function stopReading(incoming: IncomingMessage, outgoing: ClientRequest): void {
+function stopReading(incoming: IncomingMessage, outgoing?: ClientRequest): void {
   if (incoming.complete) return
   incoming.unpipe(outgoing)
   incoming.removeAllListeners('data')

@@ -50,7 +50,7 @@ const settings = {
 
 const startTestRouter = (
   environment: Record<string, string> = {},
-  patience = { connectMs: 1000, answerMs: 1500 },
+  patience = { connectMs: 1000, refusedMs: 300, answerMs: 1500 },
 ): Promise<Router> =>
   startRouter(
     {
@@ -278,6 +278,62 @@ describe('an agent at its address', () => {
     expect(await ask(hostOf(agent), { method: 'POST' })).toMatchObject({ status: 502 })
     expect(requests).toEqual(['GET', 'POST'])
     runner.close()
+  })
+})
+
+describe('a runner that replaces itself', () => {
+  /** Nobody listens there any more; somebody will, when `come` is called. */
+  async function leavingRunner(answering: Answering) {
+    const { server, port } = await fakeRunner()
+    const agent = await agents.add({ port, credential: CREDENTIAL })
+    await new Promise((resolve) => server.close(resolve))
+    const come = async (): Promise<void> => {
+      const next = createServer(answering)
+      await new Promise<void>((resolve) => next.listen(port, '127.0.0.1', resolve))
+      afterAll(() => next.close())
+    }
+    return { agent, come }
+  }
+
+  test.each(['GET', 'POST'])('is waited for, and gets each %s once', async (method) => {
+    const seen: string[] = []
+    const { agent, come } = await leavingRunner(async (incoming, response) => {
+      seen.push(`${incoming.method} ${await text(incoming)}`)
+      response.end('back')
+    })
+    const patient = await startTestRouter({}, { connectMs: 1000, refusedMs: 20_000, answerMs: 1500 })
+    const body = method === 'POST' ? 'the body' : ''
+    const outgoing = open(hostOf(agent), { method }, patient.port)
+    const answered = once(outgoing, 'response')
+    outgoing.end(body)
+    // An impatient router has given up by the time at which this one goes on trying.
+    expect(await ask(hostOf(agent))).toMatchObject({ status: 502 })
+    await come()
+    const [response] = (await answered) as [IncomingMessage]
+    expect(await text(response)).toBe('back')
+    expect(seen).toEqual([`${method} ${body}`])
+    await patient.close(0)
+  })
+
+  test('keeps the whole of an upload that was on its way', async () => {
+    const bytes = randomBytes(4 * 1024 * 1024)
+    let arrived = ''
+    const { agent, come } = await leavingRunner(async (incoming, response) => {
+      const digest = createHash('sha256')
+      for await (const chunk of incoming) digest.update(chunk as Buffer)
+      arrived = digest.digest('hex')
+      response.end()
+    })
+    const patient = await startTestRouter({}, { connectMs: 1000, refusedMs: 20_000, answerMs: 1500 })
+    const outgoing = open(hostOf(agent), { method: 'PUT' }, patient.port)
+    const answered = once(outgoing, 'response')
+    outgoing.end(bytes)
+    expect(await ask(hostOf(agent))).toMatchObject({ status: 502 })
+    await come()
+    const [response] = (await answered) as [IncomingMessage]
+    expect(response.statusCode).toBe(200)
+    expect(arrived).toBe(createHash('sha256').update(bytes).digest('hex'))
+    await patient.close(0)
   })
 })
 
