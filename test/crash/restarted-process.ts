@@ -6,14 +6,17 @@ const STOP_PATIENCE_MS = 10_000
 /** A program that is started again whenever it ends, as an orchestrator would, until it is told to stop. */
 export class RestartedProcess {
   readonly #args: string[]
+  readonly #argsAgain: string[]
   readonly #environment: Record<string, string>
   readonly #logFile: string
   #child: ChildProcess
   #stopping = false
   restarts = 0
 
-  constructor(args: string[], environment: Record<string, string>, logFile: string) {
+  /** `again` comes before the arguments at every start but the first. */
+  constructor(args: string[], environment: Record<string, string>, logFile: string, again: string[] = []) {
     this.#args = args
+    this.#argsAgain = [...again, ...args]
     this.#environment = environment
     this.#logFile = logFile
     this.#child = this.#launch()
@@ -25,7 +28,7 @@ export class RestartedProcess {
 
   #launch(): ChildProcess {
     const output = openSync(this.#logFile, 'a', 0o600)
-    const child = spawn(process.execPath, this.#args, {
+    const child = spawn(process.execPath, this.restarts > 0 ? this.#argsAgain : this.#args, {
       stdio: ['ignore', output, output],
       env: { PATH: process.env.PATH ?? '', ...this.#environment },
     })

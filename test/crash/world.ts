@@ -1,5 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { freePort } from '@agentctl/localcloud/free-port.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import { ORPHAN_SECONDS } from '@agentctl/server/agents/sweep.ts'
@@ -61,6 +63,8 @@ export async function openWorld(
   mkdirSync(home, { recursive: true })
   const control = new Control(join(home, 'control'))
   const compileCache = join(folder, 'compile-cache')
+  const leftOut = join(home, 'left-out.json')
+  writeFileSync(leftOut, JSON.stringify(await exportsOf(LEFT_OUT)))
   const admin = openPool(cloud.local.databaseUrl, { connectionsMax: 1 })
   const database = name.replaceAll('-', '_')
   await admin.unsafe(`create database ${database}`)
@@ -91,8 +95,9 @@ export async function openWorld(
         '--roles',
         chosen,
       ],
-      { ...environment, CRASH_POINTS: control.folder, CRASH_ROLE: role },
+      { ...environment, CRASH_POINTS: control.folder, CRASH_ROLE: role, CRASH_LEFT_OUT: leftOut },
       join(home, `${role}.log`),
+      ['--import', join(import.meta.dirname, 'left-out.ts')],
     )
   const points = join(import.meta.dirname, 'points.ts')
   const processes = {
@@ -173,6 +178,18 @@ NODE_COMPILE_CACHE='${compileCache}' CRASH_POINTS='${control.folder}' CRASH_ROLE
     { mode: 0o755 },
   )
   return file
+}
+
+/** Libraries that only logins and payments use. */
+const LEFT_OUT = ['ethers', 'libphonenumber-js/max', 'siwe', 'twilio', 'viem']
+
+async function exportsOf(libraries: string[]): Promise<Record<string, string[]>> {
+  const { resolve } = createRequire(join(root, 'packages/server/package.json'))
+  const named = libraries.map(async (library): Promise<[string, string[]]> => {
+    const module: object = await import(pathToFileURL(resolve(library)).href)
+    return [library, [...new Set(['default', ...Object.keys(module).filter((name) => /^\w+$/.test(name))])]]
+  })
+  return Object.fromEntries(await Promise.all(named))
 }
 
 async function logIn(api: PatientClient): Promise<void> {
