@@ -13,6 +13,8 @@ import {
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 
 const root = dirname(import.meta.dirname)
+/** Where payments go on the local chain; nobody has its key. */
+const TREASURY = '0x7ea5000000000000000000000000000000007ea5'
 const SERVER = join(root, 'packages/server/src/main.ts')
 const START_SECONDS = 60
 const RESTART_PAUSE_MS = 500
@@ -122,6 +124,11 @@ function environmentOfServer(
     VULTR_ENVIRONMENT: 'local',
     CHAIN_ID: String(local.chain.chainId),
     CHAIN_RPC_URL: local.chain.rpcUrl,
+    CHAIN_NAME: 'local',
+    DEPOSIT_ADDRESS: TREASURY,
+    DEPOSIT_TOKEN_ADDRESS: local.chain.token.address,
+    DEPOSIT_START_BLOCK: '0',
+    DEPOSIT_POLL_SECONDS: '1',
     MACHINE_NODE_FILE: process.execPath,
     MACHINE_RUNNER_FILE: join(root, 'packages/runner/dist/runner.cjs'),
   }

@@ -123,6 +123,12 @@ export const billingEndpoints = defineEndpoints({
     access: readBilling,
     rawResponse: 'application/json',
   },
+  'GET /v1/billing/ledger-keys': {
+    id: 'listLedgerKeys',
+    summary: 'Public keys that sign the heads of exported ledgers, oldest first',
+    access: 'public',
+    response: z.strictObject({ keys: z.array(z.strictObject({ keyId: z.string(), publicKey: z.string() })) }),
+  },
   'GET /v1/billing/usage': {
     id: 'showUsage',
     summary: 'What was charged, by namespace, agent and day, with a forecast for the month',

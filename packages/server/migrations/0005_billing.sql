@@ -566,8 +566,12 @@ create table deposits (
   tx_hash text not null check (tx_hash ~ '^0x[0-9a-f]{64}$'),
   status text not null check (status in ('pending', 'seen', 'confirming', 'credited', 'rejected')),
   reason text check ((reason is not null) = (status = 'rejected')),
-  credit_micros bigint not null default 0,
+  -- Null while no payment of the account was seen in it.
+  credit_micros bigint,
+  -- Which block has to be reached for the credit, or was.
+  counts_at text check (counts_at in ('safe', 'finalized')),
   created_at timestamptz not null,
+  credited_at timestamptz,
   -- Since when it is looked for; starts anew when its block is gone.
   sought_since timestamptz not null,
   -- When to look next; null when there is nothing to look for.
@@ -613,6 +617,14 @@ create policy work on chain_blocks to agentctl_jobs using (true);
 grant select on wallets to agentctl_jobs;
 create policy pay on wallets for select to agentctl_jobs using (true);
 
+-- Whoever waits for a deposit hears of it at once.
+create function announce_deposit() returns trigger language plpgsql as $$
+begin
+  perform pg_notify('deposits', new.id);
+  return null;
+end $$;
+create trigger announce after update of status on deposits for each row execute function announce_deposit();
+
 comment on column payments.chain_id is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column payments.tx_hash is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column payments.ordinal is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
@@ -633,7 +645,9 @@ comment on column deposits.tx_hash is 'class=billing.payment; purpose=pay; reten
 comment on column deposits.status is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column deposits.reason is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column deposits.credit_micros is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.counts_at is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column deposits.created_at is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
+comment on column deposits.credited_at is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column deposits.sought_since is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column deposits.look_at is 'class=billing.payment; purpose=pay; retention=5y; export=yes; erase=keep';
 comment on column chain_cursors.chain_id is 'class=chain; purpose=pay; retention=account; export=no; erase=keep';

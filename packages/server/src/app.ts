@@ -2,6 +2,7 @@ import type { Hono } from 'hono'
 import { z } from 'zod'
 import { machineGate } from './agents/machines.ts'
 import { agentRoutes } from './agents/routes.ts'
+import { billingRoutes } from './billing/routes.ts'
 import type { Deps } from './deps.ts'
 import { callerGate } from './identity/access.ts'
 import { identityRoutes } from './identity/routes.ts'
@@ -25,6 +26,7 @@ export function createApp(
     return { status: 'ok' as const, version: VERSION, time: deps.clock.now().toISOString() }
   })
   identityRoutes(api, deps)
+  billingRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
   if (movable) {
     const Move = z.strictObject({ advanceSeconds: z.number().min(0).max(315_360_000) })

@@ -106,22 +106,11 @@ async function lookFor(
     const lookAt = secondsAfter(now, Math.min(Math.max(ageSeconds / 5, BUSY_SECONDS), LOOK_SECONDS_MAX))
     const reason = refusal(own, view, transfers)
     if (reason) {
-      await store.updateDeposit(tx, deposit.id, {
-        status: 'rejected',
-        reason,
-        creditMicros: 0n,
-        lookAt: null,
-      })
+      await store.rejectDeposit(tx, deposit.id, reason)
     } else if (view.state === 'pending' && own.has(view.sender)) {
       await store.seekDeposit(tx, deposit.id, 'seen', now, secondsAfter(now, BUSY_SECONDS))
     } else if (ageSeconds >= SOUGHT_SECONDS) {
-      const gone = deposit.status === 'seen' ? 'dropped' : 'not_found'
-      await store.updateDeposit(tx, deposit.id, {
-        status: 'rejected',
-        reason: gone,
-        creditMicros: 0n,
-        lookAt: null,
-      })
+      await store.rejectDeposit(tx, deposit.id, deposit.status === 'seen' ? 'dropped' : 'not_found')
     } else {
       await store.postponeLook(tx, deposit.id, lookAt)
     }

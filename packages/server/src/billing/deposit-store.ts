@@ -98,16 +98,20 @@ export async function reopenPayments(tx: Sql, chainId: number, above: bigint): P
     where chain_id = ${chainId} and block_number > ${above} and is_final and state <> 'orphaned'`
 }
 
+export async function findExposure(tx: Sql, ledgerAccount: string): Promise<bigint> {
+  const [row] = await tx<{ micros: bigint }[]>`
+    select coalesce(sum(amount_micros), 0)::bigint as micros from payments
+    where ledger_account_id = ${ledgerAccount} and state = 'credited' and not is_final`
+  return row?.micros ?? 0n
+}
+
 /**
  * What of an account's credits rests on blocks that are not final. Held until the transaction ends, so that two
  * payments on two chains cannot both find room for themselves.
  */
 export async function lockExposure(tx: Sql, ledgerAccount: string): Promise<bigint> {
   await tx`select pg_advisory_xact_lock(hashtextextended(${`exposure:${ledgerAccount}`}, 0))`
-  const [row] = await tx<{ micros: bigint }[]>`
-    select coalesce(sum(amount_micros), 0)::bigint as micros from payments
-    where ledger_account_id = ${ledgerAccount} and state = 'credited' and not is_final`
-  return row?.micros ?? 0n
+  return findExposure(tx, ledgerAccount)
 }
 
 export async function findWalletOwner(tx: Sql, address: string): Promise<string | undefined> {
@@ -132,14 +136,17 @@ export interface DepositRow {
   txHash: string
   status: 'pending' | 'seen' | 'confirming' | 'credited' | 'rejected'
   reason: string | null
-  creditMicros: bigint
+  creditMicros: bigint | null
+  countsAt: 'safe' | 'finalized' | null
   createdAt: Date
+  creditedAt: Date | null
   soughtSince: Date
 }
 
 const depositFields = (tx: Sql) => tx`
   id, ledger_account_id as "ledgerAccount", chain_id::float8 as "chainId", tx_hash as "txHash", status, reason,
-  credit_micros as "creditMicros", created_at as "createdAt", sought_since as "soughtSince"`
+  credit_micros as "creditMicros", counts_at as "countsAt", created_at as "createdAt", credited_at as "creditedAt",
+  sought_since as "soughtSince"`
 
 /** The deposit of an account for a transaction; made, as one that is looked for, where there is none. */
 export async function makeDeposit(
@@ -159,14 +166,28 @@ export async function makeDeposit(
   return { deposit: known, made: false }
 }
 
-export async function updateDeposit(
+/** Shows the payments that were found: nothing is looked for any more. */
+export async function showPayments(
   tx: Sql,
   id: string,
-  to: { status: DepositRow['status']; reason: string | null; creditMicros: bigint; lookAt: Date | null },
+  found: {
+    status: 'confirming' | 'credited'
+    creditMicros: bigint
+    countsAt: DepositRow['countsAt']
+    now: Date
+  },
 ): Promise<void> {
   await tx`
-    update deposits set status = ${to.status}, reason = ${to.reason}, credit_micros = ${to.creditMicros},
-      look_at = ${to.lookAt}
+    update deposits set status = ${found.status}, reason = null, credit_micros = ${found.creditMicros},
+      counts_at = coalesce(${found.countsAt}, counts_at), look_at = null,
+      credited_at = case when ${found.status} = 'credited' then coalesce(credited_at, ${found.now}) end
+    where id = ${id}`
+}
+
+export async function rejectDeposit(tx: Sql, id: string, reason: string): Promise<void> {
+  await tx`
+    update deposits set status = 'rejected', reason = ${reason}, credit_micros = null, counts_at = null,
+      credited_at = null, look_at = null
     where id = ${id}`
 }
 
@@ -179,7 +200,8 @@ export async function seekDeposit(
   lookAt: Date,
 ): Promise<void> {
   await tx`
-    update deposits set status = ${status}, reason = null, credit_micros = 0, sought_since = ${now}, look_at = ${lookAt}
+    update deposits set status = ${status}, reason = null, credit_micros = null, counts_at = null, credited_at = null,
+      sought_since = ${now}, look_at = ${lookAt}
     where id = ${id}`
 }
 

@@ -124,7 +124,7 @@ test('a claimed payment goes from pending to seen, confirming and credited, and 
     reason: null,
     chain: 'local',
     txHash: hash,
-    creditsMicros: '0',
+    creditsMicros: null,
   })
   await look()
   expect(await status(who, hash)).toBe('seen')
@@ -197,13 +197,13 @@ test('a stranger’s payment looks like no payment', async () => {
     await look()
     const [one, other] = await seen()
     expect(one).toEqual(other)
-    expect(one).toMatchObject({ status: 'pending', creditsMicros: '0' })
+    expect(one).toMatchObject({ status: 'pending', creditsMicros: null })
   }
   now = secondsAfter(now, 601)
   await look()
   expect(await seen()).toEqual([
-    { status: 'rejected', reason: 'not_found', creditsMicros: '0' },
-    { status: 'rejected', reason: 'not_found', creditsMicros: '0' },
+    { status: 'rejected', reason: 'not_found', creditsMicros: null },
+    { status: 'rejected', reason: 'not_found', creditsMicros: null },
   ])
   expect(await credits(who)).toBe(5n * DOLLAR)
   expect(await credits(stranger)).toBe(0n)

@@ -1,21 +1,13 @@
+import type { Deposit } from '@agentctl/contract/billing.ts'
 import type { Deps } from '../deps.ts'
 import { newId } from '../platform/ids.ts'
 import { wakeOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
+import type { Wakes } from '../platform/wakes.ts'
 import { confirmationSubject } from './confirm-operation.ts'
 import * as store from './deposit-store.ts'
 import { ledgerAccountOf } from './ledger.ts'
 import { findLedgerAccount } from './store.ts'
-
-export interface Deposit {
-  id: string
-  status: 'pending' | 'seen' | 'confirming' | 'credited' | 'rejected'
-  reason: string | null
-  chain: string
-  txHash: string
-  creditsMicros: string
-  createdAt: string
-}
 
 /** Each is looked for at the chain's node, again and again. */
 const SOUGHT_MAX = 20
@@ -66,6 +58,28 @@ export async function showDeposit({ db, config }: Parts, accountId: string, id: 
   return shown(config, row)
 }
 
+/** One deposit, as soon as its status is another than the one that the asker knows, or when the time is up. */
+export async function awaitDeposit(
+  deps: Parts,
+  accountId: string,
+  wanted: { id: string; knownStatus: Deposit['status'] | undefined; waitSeconds: number },
+  wakes: Wakes,
+  signal: AbortSignal,
+): Promise<Deposit> {
+  const wake = wakes.of(wanted.id)
+  try {
+    const deadline = performance.now() + wanted.waitSeconds * 1000
+    for (;;) {
+      const deposit = await showDeposit(deps, accountId, wanted.id)
+      const leftMs = deadline - performance.now()
+      if (deposit.status !== wanted.knownStatus || leftMs <= 0 || signal.aborted) return deposit
+      await wake.next(leftMs, signal)
+    }
+  } finally {
+    wake.close()
+  }
+}
+
 export async function listDeposits(
   { db, config }: Parts,
   accountId: string,
@@ -86,7 +100,9 @@ function shown(config: Parts['config'], row: store.DepositRow): Deposit {
     reason: row.reason,
     chain: chain?.name ?? `chain-${row.chainId}`,
     txHash: row.txHash,
-    creditsMicros: String(row.creditMicros),
+    creditsMicros: row.creditMicros === null ? null : String(row.creditMicros),
+    countsAt: row.countsAt,
     createdAt: row.createdAt.toISOString(),
+    creditedAt: row.creditedAt?.toISOString() ?? null,
   }
 }

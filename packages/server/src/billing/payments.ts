@@ -199,14 +199,21 @@ async function showDeposits(tx: Sql, chainId: number, txHash: string, now: Date)
       await store.seekDeposit(tx, deposit.id, 'pending', now, secondsAfter(now, LOOK_AGAIN_SECONDS))
       continue
     }
-    await store.updateDeposit(tx, deposit.id, {
-      status: there.every((one) => one.state === 'credited') ? 'credited' : 'confirming',
-      reason: null,
-      creditMicros: there.reduce((sum, one) => sum + one.amountMicros, 0n),
-      lookAt: null,
+    const isCredited = there.every((one) => one.state === 'credited')
+    const waiting = sumOf(there.filter((one) => one.state === 'confirming'))
+    const fits = waiting + (await store.findExposure(tx, ledgerAccount)) <= EXPOSURE_MICROS
+    await store.showPayments(tx, deposit.id, {
+      status: isCredited ? 'credited' : 'confirming',
+      creditMicros: sumOf(there),
+      // What it was credited at stays: exposure is counted anew with each block.
+      countsAt: isCredited ? null : fits ? 'safe' : 'finalized',
+      now,
     })
   }
 }
+
+const sumOf = (payments: readonly store.Payment[]): bigint =>
+  payments.reduce((sum, one) => sum + one.amountMicros, 0n)
 
 /** The count tells the credits apart of a payment that came back after its block had gone. */
 function postingKey(

@@ -116,6 +116,32 @@ export function listEntries(tx: Sql, ledgerAccount: string, count: number): Prom
     order by e.sequence`
 }
 
+/** Entries from the newest; each filter is null for all. */
+export function listHistory(
+  tx: Sql,
+  ledgerAccount: string,
+  wanted: {
+    since: string | null
+    until: string | null
+    kind: string | null
+    before: number | null
+    limit: number
+  },
+): Promise<LedgerEntry[]> {
+  return tx<LedgerEntry[]>`
+    select e.sequence, ledger_time(t.at) as at, t.kind, t.reference, t.key as transaction,
+      e.amount_micros::text as "amountMicros", e.balance_micros::text as "balanceMicros",
+      encode(e.hash, 'hex') as hash
+    from ledger_entries e join ledger_transactions t on t.key = e.transaction_key
+    where e.ledger_account_id = ${ledgerAccount}
+      and (${wanted.before}::int is null or e.sequence < ${wanted.before})
+      and (${wanted.kind}::text is null or t.kind = ${wanted.kind})
+      and (${wanted.since}::timestamptz is null or t.at >= ${wanted.since})
+      and (${wanted.until}::timestamptz is null or t.at < ${wanted.until})
+    order by e.sequence desc
+    limit ${wanted.limit}`
+}
+
 // Meters
 
 export async function setMeter(
@@ -151,7 +177,7 @@ export async function findMeterState(tx: Sql): Promise<{ upto: Date; newest: str
 export interface Burn {
   /** Micro-USD an hour of all open meters. */
   hourlyMicros: bigint
-  /** What has burnt since the last charge. */
+  /** What has burnt since the last charge; no more than there is. */
   accruedMicros: bigint
   /** The second at which credits end if everything goes on as it is; null when nothing burns. */
   zeroAt: Date | null
@@ -161,7 +187,8 @@ export interface Burn {
 // charge, have burnt c: sum(rate * (t - begin)) = 3600 c. Times are counted from the watermark, so that the products
 // stay small. What closed meters still owe is taken off first.
 const burning = (tx: Sql) => tx`
-  select b.ledger_account_id, sum(rate_micros) filter (where to_at is null) as rate,
+  select b.ledger_account_id, greatest(0, b.balance_micros - b.held_micros) as has,
+    sum(rate_micros) filter (where to_at is null) as rate,
     sum(rate_micros * extract(epoch from begin - upto)::bigint) filter (where to_at is null) as offset_micros,
     greatest(0, b.balance_micros - b.held_micros
       - coalesce(sum(rate_micros * extract(epoch from to_at - begin)::bigint / 3600) filter (where to_at > begin), 0)
@@ -186,8 +213,34 @@ export async function findBurn(tx: Sql, ledgerAccount: string, now: Date): Promi
   const [row] = await tx<Burn[]>`
     select coalesce(rate, 0)::bigint as "hourlyMicros", ${zeroOf(tx)} as "zeroAt",
       coalesce((
-        select due_micros from meter_dues(upto, date_trunc('second', ${now}::timestamptz)) dues
+        select least(due_micros, has) from meter_dues(upto, date_trunc('second', ${now}::timestamptz)) dues
         where dues.ledger_account_id = burning.ledger_account_id), 0) as "accruedMicros"
     from (${burning(tx)}) burning where ledger_account_id = ${ledgerAccount}`
   return row ?? { hourlyMicros: 0n, accruedMicros: 0n, zeroAt: null }
+}
+
+/** What burnt on each day, by subject. */
+export function listUsage(
+  tx: Sql,
+  ledgerAccount: string,
+  range: { since: Date; until: Date; namespace: string | null },
+): Promise<{ day: string; subject: string; namespace: string | null; seconds: number; micros: bigint }[]> {
+  return tx<{ day: string; subject: string; namespace: string | null; seconds: number; micros: bigint }[]>`
+    with days as (
+      select to_char(day, 'YYYY-MM-DD') as day, greatest(day at time zone 'UTC', ${range.since}) as begin,
+        least((day + interval '1 day') at time zone 'UTC', date_trunc('second', ${range.until}::timestamptz)) as ending
+      from generate_series(date_trunc('day', ${range.since}::timestamptz at time zone 'UTC'),
+        ${range.until}::timestamptz at time zone 'UTC', interval '1 day') day
+    )
+    select d.day, m.subject, n.name as namespace,
+      sum(extract(epoch from least(d.ending, m.to_at) - greatest(d.begin, m.from_at)))::int as seconds,
+      sum(metered_micros(m.rate_micros, m.carry, m.from_at, m.to_at, d.ending)
+        - metered_micros(m.rate_micros, m.carry, m.from_at, m.to_at, d.begin))::bigint as micros
+    from days d
+    join meters m on m.ledger_account_id = ${ledgerAccount} and m.from_at < d.ending
+      and coalesce(m.to_at, 'infinity') > d.begin
+    left join namespaces n on n.id = m.namespace_id
+    where ${range.namespace}::text is null or n.name = ${range.namespace}
+    group by d.day, m.subject, n.name
+    order by d.day, n.name, m.subject`
 }
