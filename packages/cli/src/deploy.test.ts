@@ -165,6 +165,7 @@ describe('a deploy', () => {
         logTail: ['boom \u001b[31mred'],
       },
     })
+    answers['GET /v1/agents/:agent'] = () => ({ ...agent, status: 'failing', release: null })
     const people = await machine.run(['deploy', 'bot'], { env })
     expect(people).toMatchInlineSnapshot(`
       {
@@ -173,7 +174,7 @@ describe('a deploy', () => {
       Last lines of release 1:
         boom �[31mred
       error: Release 1 of bot failed: The process exited with status 1
-      If a release served before, it goes on serving. See: agentctl agents logs bot
+      Nothing serves at its address. See: agentctl agents logs bot
       ",
         "stdout": "",
       }
@@ -181,14 +182,14 @@ describe('a deploy', () => {
     const programs = await machine.run(['deploy', 'bot', '--json'], { env })
     expect(programs.code).toBe(1)
     expect(JSON.parse(programs.stdout)).toMatchObject({
-      agent: { id: 'agt_1' },
+      agent: { id: 'agt_1', status: 'failing' },
       release: { id: 'rel_1', number: 1, status: 'failed' },
     })
     expect(JSON.parse(programs.stderr)).toMatchInlineSnapshot(`
       {
         "error": {
           "code": "release_failed",
-          "fix": "If a release served before, it goes on serving. See: agentctl agents logs bot",
+          "fix": "Nothing serves at its address. See: agentctl agents logs bot",
           "message": "Release 1 of bot failed: The process exited with status 1",
           "next": [
             "agentctl agents logs bot",

@@ -1,4 +1,4 @@
-import type { Release } from '@agentctl/contract/agents.ts'
+import type { AgentStatus, Release } from '@agentctl/contract/agents.ts'
 import { pause } from '../api-client.ts'
 import type { Context } from '../context.ts'
 import { exitCodeOf, Failure } from '../failure.ts'
@@ -16,7 +16,7 @@ export interface WaitFor {
   agent: string
   timeoutSeconds: number
   /** Says what is printed on stdout when the wait ends badly. */
-  document(release: Release): unknown
+  document(release: Release, status?: AgentStatus): unknown
 }
 
 /** Waits until a release is live, by asking the service for its state; logs decide nothing. */
@@ -71,26 +71,38 @@ export async function waitForRelease(
   } finally {
     progress.stop()
   }
-  if (now.status === 'failed') throw failed(ctx, now, agent, document(now))
+  if (now.status === 'failed') throw await failed(ctx, now, agent, document)
   return now
 }
 
 const stepOf = ({ number, step, status }: Release): string =>
   `Release ${number}: ${step ?? (status === 'pending' ? 'waiting for its machine' : 'starting')}`
 
-function failed(ctx: Context, release: Release, agent: string, document: unknown): Failure {
+async function failed(
+  ctx: Context,
+  release: Release,
+  agent: string,
+  document: WaitFor['document'],
+): Promise<Failure> {
   const { message = 'it did not become healthy', logTail = [] } = release.failure ?? {}
   if (logTail.length > 0) {
     ctx.out.notice(`Last lines of release ${release.number}:`)
     for (const line of logTail) ctx.out.notice(`  ${printable(line)}`)
   }
+  // Only a kindness: without this answer the failure is told all the same.
+  const now = await ctx
+    .api('GET /v1/agents/:agent', { params: { agent: release.agentId } })
+    .catch(() => undefined)
+  const serving = now?.release
+    ? `Release ${now.release.number} goes on serving.`
+    : 'Nothing serves at its address.'
   return new Failure(
     'release_failed',
     `Release ${release.number} of ${agent} failed: ${printable(message)}`,
     {
-      fix: `If a release served before, it goes on serving. See: agentctl agents logs ${agent}`,
+      fix: `${now ? `${serving} ` : ''}See: agentctl agents logs ${agent}`,
       next: [`agentctl agents logs ${agent}`],
-      document,
+      document: document(release, now?.status),
     },
   )
 }
