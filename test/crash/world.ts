@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -63,6 +63,9 @@ export async function openWorld(
   mkdirSync(home, { recursive: true })
   const control = new Control(join(home, 'control'))
   const compileCache = join(folder, 'compile-cache')
+  // A copy, for a build meanwhile would take away what the machines were told to fetch.
+  const runner = join(home, 'runner.cjs')
+  copyFileSync(cloud.serverEnvironment.MACHINE_RUNNER_FILE ?? '', runner)
   const leftOut = join(home, 'left-out.json')
   writeFileSync(leftOut, JSON.stringify(await exportsOf(LEFT_OUT)))
   const admin = openPool(cloud.local.databaseUrl, { connectionsMax: 1 })
@@ -83,6 +86,7 @@ export async function openWorld(
     CLOCK_FILE: join(home, 'clock'),
     VULTR_ENVIRONMENT: name,
     LEASE_SECONDS: String(LEASE_SECONDS),
+    MACHINE_RUNNER_FILE: runner,
     MACHINE_NODE_FILE: wrapNode(home, control, compileCache),
     NODE_COMPILE_CACHE: compileCache,
   }
