@@ -503,7 +503,7 @@ describe('a stream', () => {
       })
     })
     // Patient enough for nothing but the visitor to end it.
-    const patient = await startTestRouter({}, { connectMs: 1000, answerMs: 60_000 })
+    const patient = await startTestRouter({}, { connectMs: 1000, refusedMs: 300, answerMs: 60_000 })
     const outgoing = open(hostOf(agent), {}, patient.port)
     outgoing.on('error', () => {})
     outgoing.end()
