@@ -11,6 +11,13 @@ import { releases } from './commands/agents/releases.ts'
 import { restart } from './commands/agents/restart.ts'
 import { rollback } from './commands/agents/rollback.ts'
 import { show as showAgent } from './commands/agents/show.ts'
+import { balance } from './commands/billing/balance.ts'
+import { deposit } from './commands/billing/deposit.ts'
+import { history } from './commands/billing/history.ts'
+import { limits } from './commands/billing/limits.ts'
+import { prices } from './commands/billing/prices.ts'
+import { usage } from './commands/billing/usage.ts'
+import { verify } from './commands/billing/verify.ts'
 import { commandsOf } from './commands/commands.ts'
 import { completionOf } from './commands/completion.ts'
 import { deploy } from './commands/deploy.ts'
@@ -77,6 +84,10 @@ export const program: Group = {
       summary: 'Make API keys for CI and for agents',
       commands: { create: createKey, list: listKeys, rotate: rotateKey, revoke: revokeKey },
     },
+    billing: {
+      summary: 'See and add credits, follow what is spent, and limit it',
+      commands: { balance, deposit, usage, history, limits, prices, verify },
+    },
     account: {
       summary: 'See your account, link a phone or wallet, end sessions',
       commands: {
@@ -97,6 +108,7 @@ export const program: Group = {
 const chapters = {
   Start: ['login', 'init', 'deploy'],
   Operate: ['agents', 'secrets'],
+  Money: ['billing'],
   Account: ['whoami', 'logout', 'account', 'namespaces', 'members', 'keys'],
   Tool: ['doctor', 'completion', 'commands'],
 }

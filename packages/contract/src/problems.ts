@@ -196,6 +196,12 @@ const table = {
     title: 'The wallet does not hold enough',
     fix: 'Send more to the wallet, or pay by card: agentctl billing deposit --card 25',
   },
+  wallet_not_linked: {
+    status: 409,
+    exit: 1,
+    title: 'This wallet is not linked to your account',
+    fix: 'Link it: agentctl account update --wallet',
+  },
   ledger_invalid: {
     status: 422,
     exit: 1,

@@ -1,0 +1,51 @@
+import type { ResponseOf } from '@agentctl/contract/api.ts'
+import { defineCommand, type OptionSpec } from '../../command.ts'
+import { dollars, parseDollars } from '../../money.ts'
+import { pairs } from '../../table.ts'
+
+/** Micro-USD, null for "none", undefined where it was not given. */
+const limit = (name: string, about: string): OptionSpec<string | null | undefined> => ({
+  flags: `--${name} <amount>`,
+  about,
+  read(raw) {
+    if (typeof raw !== 'string') return undefined
+    return raw.trim().toLowerCase() === 'none' ? null : parseDollars(raw, `--${name}`)
+  },
+})
+
+export const limits = defineCommand({
+  summary: 'Show or change spend limits',
+  details:
+    'Soft limits send a notice. A hard hourly limit refuses what would pass it; a hard monthly limit stops agents ' +
+    'when it is reached. Amounts are dollars; none takes a limit away.',
+  options: {
+    softHourlyMicros: limit('soft-hourly', 'notice above so much an hour'),
+    softMonthlyMicros: limit('soft-monthly', 'notice above so much a month'),
+    hardHourlyMicros: limit('hard-hourly', 'never more than so much an hour'),
+    hardMonthlyMicros: limit('hard-monthly', 'never more than so much a month'),
+  },
+  examples: [
+    'agentctl billing limits',
+    'agentctl billing limits --soft-monthly 20 --hard-monthly 50',
+    'agentctl billing limits --hard-hourly none',
+  ],
+  async run(ctx, _, flags) {
+    const changes = Object.entries(flags).filter(([, value]) => value !== undefined)
+    const found =
+      changes.length === 0
+        ? await ctx.api('GET /v1/billing/limits')
+        : await ctx.api('PATCH /v1/billing/limits', { body: Object.fromEntries(changes) })
+    ctx.out.result(found, describe)
+  },
+})
+
+const describe = (limits: ResponseOf<'GET /v1/billing/limits'>): string => {
+  const shown = (micros: string | null, unit: string) =>
+    micros === null ? 'none' : `${dollars(micros)} a${unit === 'hour' ? 'n' : ''} ${unit}`
+  return pairs([
+    ['notice above', shown(limits.softHourlyMicros, 'hour')],
+    ['', shown(limits.softMonthlyMicros, 'month')],
+    ['never above', shown(limits.hardHourlyMicros, 'hour')],
+    ['', shown(limits.hardMonthlyMicros, 'month')],
+  ])
+}
