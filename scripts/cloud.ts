@@ -30,6 +30,7 @@ export interface LocalFile {
   chain: { rpcUrl: string; chainId: number; token: { address: string; symbol: string; decimals: number } }
   twilio: { url: string }
   vultr: { url: string }
+  stripe: { url: string }
 }
 
 export interface Cloud {
@@ -86,7 +87,9 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     chain: { rpcUrl: local.chain.rpcUrl, chainId: local.chain.chainId, token: local.chain.token },
     twilio: { url: local.twilio.url },
     vultr: { url: local.vultr.url },
+    stripe: { url: local.stripe.url },
   }
+  local.stripe.setWebhook(`${apiUrl}/v1/webhooks/stripe`)
   const localFile = join(dataDir, 'local.json')
   writeFileSync(localFile, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
   const serverEnvironment = environmentOfServer(local, { dataDir, port, routerPort, apiUrl })
@@ -122,6 +125,9 @@ function environmentOfServer(
     VULTR_API_KEY: local.vultr.apiKey,
     VULTR_BASE_URL: local.vultr.url,
     VULTR_ENVIRONMENT: 'local',
+    STRIPE_SECRET_KEY: local.stripe.secretKey,
+    STRIPE_WEBHOOK_SECRET: local.stripe.webhookSecret,
+    STRIPE_BASE_URL: local.stripe.url,
     CHAIN_ID: String(local.chain.chainId),
     CHAIN_RPC_URL: local.chain.rpcUrl,
     CHAIN_NAME: 'local',

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Chain, startChain } from './chain.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
+import { type Stripe, startStripe } from './stripe/stripe.ts'
 import { startTwilio, type Twilio } from './twilio/twilio.ts'
 import { startVultr, type Vultr } from './vultr/vultr.ts'
 
@@ -22,6 +23,7 @@ export interface LocalCloud {
   chain: Chain
   twilio: Twilio
   vultr: Vultr
+  stripe: Stripe
   stop(): Promise<void>
 }
 
@@ -39,6 +41,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     }),
     startTwilio({ dataDir, log }),
     startVultr({ dataDir, log, ...(sandbox === undefined ? {} : { sandbox }) }),
+    startStripe({ dataDir, log }),
   ] as const
   const started = await Promise.allSettled(starting)
   const stopAll = async () => {
@@ -51,13 +54,14 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     await stopAll().catch((error) => log(`while stopping: ${error}`))
     throw failed.reason
   }
-  const [database, chain, twilio, vultr] = await Promise.all(starting)
+  const [database, chain, twilio, vultr, stripe] = await Promise.all(starting)
   let stopped: Promise<void> | undefined
   return {
     database,
     chain,
     twilio,
     vultr,
+    stripe,
     stop: () => {
       stopped ??= stopAll()
       return stopped
