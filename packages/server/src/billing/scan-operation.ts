@@ -1,6 +1,6 @@
 import type { Deps } from '../deps.ts'
 import { type Lease, type Operation, type Outcome, wakeOperation } from '../platform/operations.ts'
-import { type BlockRef, RangeRefused, type Transfers } from '../providers/chain/transfers.ts'
+import { type BlockRef, RangeRefused, type Transfer, type Transfers } from '../providers/chain/transfers.ts'
 import { confirmationSubject } from './confirm-operation.ts'
 import * as store from './deposit-store.ts'
 import { recordTransfers } from './payments.ts'
@@ -103,7 +103,7 @@ async function commonAncestor(
   }
 }
 
-/** Reads blocks window by window; the cursor moves with each. */
+/** Reads blocks window by window, and writes what it found together with how far it came. */
 async function scan(
   { clock }: Parts,
   transfers: Transfers,
@@ -116,26 +116,38 @@ async function scan(
   },
 ): Promise<{ next: bigint; done: boolean }> {
   const { chain } = transfers
+  const payments: Transfer[] = []
+  let last: BlockRef | undefined
   let next = range.from
   let size = BigInt(range.windowBlocks)
+  let failure: unknown
   for (let window = 0; window < WINDOWS_MAX && next <= range.upto; window++) {
     const end = next + size - 1n < range.upto ? next + size - 1n : range.upto
-    const read = await readWindow(transfers, next, end).catch((error: unknown) => {
-      if (end === next || !(error instanceof RangeRefused)) throw error
-      return undefined
-    })
-    if (!read) {
-      size = (end - next + 1n) / 2n
-      continue
+    try {
+      const read = await readWindow(transfers, next, end)
+      payments.push(...read.payments)
+      last = read.end
+      next = end + 1n
+    } catch (error) {
+      if (end > next && error instanceof RangeRefused) {
+        size = (end - next + 1n) / 2n
+        continue
+      }
+      failure = error
+      break
     }
-    await lease.write(async (tx) => {
-      await recordTransfers(tx, chain, read.payments, clock.now())
-      await store.saveBlock(tx, chain.chainId, read.end, BLOCKS_KEPT)
-      await store.saveCursor(tx, chain.chainId, range.advance(end + 1n))
-      if (read.payments.length > 0) await wakeOperation(tx, confirmationSubject(chain.chainId))
-    })
-    next = end + 1n
   }
+  const scanned = last
+  if (scanned) {
+    await lease.write(async (tx) => {
+      await recordTransfers(tx, chain, payments, clock.now())
+      await store.saveBlock(tx, chain.chainId, scanned, BLOCKS_KEPT)
+      await store.saveCursor(tx, chain.chainId, range.advance(next))
+      if (payments.length > 0) await wakeOperation(tx, confirmationSubject(chain.chainId))
+    })
+  }
+  // What was read before the failure is kept: the next visit goes on from there.
+  if (failure !== undefined) throw failure
   return { next, done: next > range.upto }
 }
 
