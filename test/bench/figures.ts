@@ -18,7 +18,8 @@ export interface Command {
   cwd?: string
 }
 
-function once({ file, args, env, cwd }: Command): number {
+/** Milliseconds from the start of a process to its end. */
+export function timeOf({ file, args, env, cwd }: Command): number {
   const started = process.hrtime.bigint()
   const ran = spawnSync(file, args, {
     stdio: 'ignore',
@@ -37,9 +38,9 @@ export function median(values: readonly number[]): number {
 
 /** Runs the two in turn, so that a drift of the machine hits both; the median of the ratios of the pairs. */
 export function pairedRatio(command: Command, limit: Command, rounds: number): { ratio: number; ms: number } {
-  once(command)
-  once(limit)
-  const pairs = Array.from({ length: rounds }, () => ({ ms: once(command), limitMs: once(limit) }))
+  timeOf(command)
+  timeOf(limit)
+  const pairs = Array.from({ length: rounds }, () => ({ ms: timeOf(command), limitMs: timeOf(limit) }))
   return {
     ratio: median(pairs.map(({ ms, limitMs }) => ms / limitMs)),
     ms: median(pairs.map(({ ms }) => ms)),

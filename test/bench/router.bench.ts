@@ -8,7 +8,7 @@ import { type Figure, median } from './figures.ts'
 const CLIENTS = 16
 const ROUND_MS = 1000
 const ROUNDS = 7
-const WARM_UP_MS = 500
+const WARM_UP_MS = 2000
 
 /** Says at /self where it listens and what processor time it has used; anything else is answered at once. */
 const AGENT = `

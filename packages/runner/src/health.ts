@@ -1,5 +1,5 @@
 import http from 'node:http'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { pause } from './back-off.ts'
 
 /** Loopback by both families: some programs listen only where `localhost` first leads them. */
@@ -41,53 +41,53 @@ async function probeOnce(
   signal: AbortSignal,
 ): Promise<Probe> {
   for (const host of LOOPBACKS) {
+    const socket = await connectTo(host, port)
+    if (!socket) continue
     if (path === null) {
-      if (await accepts(host, port)) return { is: 'healthy', host }
-      continue
+      socket.destroy()
+      return { is: 'healthy', host }
     }
-    const answer = await ask(
-      host,
-      port,
-      path,
-      Math.min(ANSWER_MS, Math.max(deadline - Date.now(), 100)),
+    const answer = await ask(socket, path, {
+      host: `${host === '::1' ? '[::1]' : host}:${port}`,
+      timeoutMs: Math.min(ANSWER_MS, Math.max(deadline - Date.now(), 100)),
       signal,
-    )
-    if (answer === 'refused') continue
+    })
     if (typeof answer === 'number' && answer >= 200 && answer < 400) return { is: 'healthy', host }
     return { is: 'unhealthy', how: typeof answer === 'number' ? `answered ${answer}` : answer }
   }
   return { is: 'not_listening' }
 }
 
-const accepts = (host: string, port: number): Promise<boolean> =>
+/** A bare connection, since most attempts come before the agent listens and shall cost it no processor time. */
+const connectTo = (host: string, port: number): Promise<Socket | undefined> =>
   new Promise((resolve) => {
-    const socket = connect({ host, port })
-    socket.setTimeout(ANSWER_MS, () => {
+    const socket = connect({ host, port, noDelay: true })
+    const giveUp = (): void => {
       socket.destroy()
-      resolve(false)
+      resolve(undefined)
+    }
+    socket.setTimeout(ANSWER_MS, giveUp)
+    socket.once('error', giveUp)
+    socket.once('connect', () => {
+      socket.setTimeout(0)
+      socket.off('error', giveUp)
+      // Whoever uses it listens for faults; until then one must not end the runner.
+      socket.on('error', () => {})
+      resolve(socket)
     })
-    socket.on('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.on('error', () => resolve(false))
   })
 
 const ask = (
-  host: string,
-  port: number,
+  socket: Socket,
   path: string,
-  timeoutMs: number,
-  signal: AbortSignal,
+  { host, timeoutMs, signal }: { host: string; timeoutMs: number; signal: AbortSignal },
 ): Promise<number | string> =>
   new Promise((resolve) => {
     const request = http.get({
-      host,
-      port,
       path,
-      agent: false,
       signal,
-      headers: { host: `${host === '::1' ? '[::1]' : host}:${port}`, 'user-agent': 'agentctl-health' },
+      createConnection: () => socket,
+      headers: { host, 'user-agent': 'agentctl-health', connection: 'close' },
     })
     const timer = setTimeout(() => {
       resolve(`did not answer within ${Math.round(timeoutMs / 100) / 10} seconds`)
@@ -101,10 +101,6 @@ const ask = (
     })
     request.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer)
-      const refused =
-        error.code === 'ECONNREFUSED' || error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT'
-      resolve(
-        refused ? 'refused' : `closed the connection without an answer (${error.code ?? error.message})`,
-      )
+      resolve(`closed the connection without an answer (${error.code ?? error.message})`)
     })
   })
