@@ -266,8 +266,8 @@ describe('--dry-run', () => {
         Price: $0.02 an hour while it runs
         Credits: $5.00
 
-      STATE    AN HOUR  WHAT HAPPENS
-      running  $0.02    serves
+      What each state costs, and what it means:
+        running  $0.02 an hour. serves
       ",
       }
     `)

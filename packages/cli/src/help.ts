@@ -1,39 +1,11 @@
 import { type Command, type Group, isGroup } from './command.ts'
 import { exitCodeMeanings } from './exit-code-meanings.ts'
 import { globalOptions } from './global-options.ts'
+import { terms, WIDTH, wrap } from './wrapped-text.ts'
 
-const WIDTH = 80
-
-/** Breaks text at spaces so that no line is wider than the page. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = []
-  for (const paragraph of text.split('\n')) {
-    let line = ''
-    for (const word of paragraph.split(' ')) {
-      if (line !== '' && line.length + 1 + word.length > width) {
-        lines.push(line)
-        line = word
-      } else line = line === '' ? word : `${line} ${word}`
-    }
-    lines.push(line)
-  }
-  return lines
-}
-
-/** A titled list of terms and what they mean, in two columns. */
-function section(title: string, rows: [term: string, about: string][]): string {
-  if (rows.length === 0) return ''
-  const column = Math.min(30, Math.max(...rows.map(([term]) => term.length)) + 2)
-  const lines = rows.flatMap(([term, about]) => {
-    const [first = '', ...rest] = wrap(about, WIDTH - 2 - column)
-    const head =
-      term.length + 2 > column
-        ? [`  ${term}`, `  ${''.padEnd(column)}${first}`]
-        : [`  ${term.padEnd(column)}${first}`]
-    return [...head, ...rest.map((line) => `  ${''.padEnd(column)}${line}`)]
-  })
-  return `${title}:\n${lines.join('\n')}\n`
-}
+/** A titled list of terms. */
+const section = (title: string, rows: [term: string, about: string][]): string =>
+  rows.length === 0 ? '' : `${title}:\n${terms(rows).join('\n')}\n`
 
 interface OptionText {
   flags: string

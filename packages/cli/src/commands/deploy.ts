@@ -14,8 +14,8 @@ import { DEFAULT_WAIT_SECONDS, waitForRelease } from '../deploy/release-wait.ts'
 import { type Uploaded, uploadMissing } from '../deploy/upload.ts'
 import { Failure } from '../failure.ts'
 import { dollars } from '../money.ts'
-import { table } from '../table.ts'
 import { roughly } from '../times.ts'
+import { terms, WIDTH, wrap } from '../wrapped-text.ts'
 
 /** The contract's own list would bring its schema library into every start. */
 const sizes = ['nano', 'small', 'medium', 'large'] as const satisfies readonly Size[]
@@ -194,7 +194,9 @@ function headline(
 }
 
 function describePlan({ agent, changes, upload, price, balance, timeline }: DeployPlan): string {
-  const steps = changes.map((change) => `  ${change}`)
+  const steps = changes.flatMap((change) =>
+    wrap(change, WIDTH - 4).map((line, index) => `${index === 0 ? '  ' : '    '}${line}`),
+  )
   const runway = balance.runwaySeconds === null ? '' : `, enough for ${roughly(balance.runwaySeconds)}`
   return [
     changes.length === 0
@@ -208,12 +210,11 @@ function describePlan({ agent, changes, upload, price, balance, timeline }: Depl
       ? []
       : [
           '',
-          table(
-            ['state', 'an hour', 'what happens'],
+          'What each state costs, and what it means:',
+          ...terms(
             timeline.map(({ state, hourlyMicros, consequence }) => [
               state,
-              dollars(hourlyMicros),
-              consequence,
+              `${dollars(hourlyMicros)} an hour. ${consequence}`,
             ]),
           ),
         ]),
