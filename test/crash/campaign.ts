@@ -135,6 +135,11 @@ async function runShard(
   const since = performance.now()
   const { server, worker } = world.processes
   const restartsBefore = server.restarts + worker.restarts
+  // Part of the agents' names, which have their rules.
+  const tag = fault.name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '')
+    .slice(0, 12)
   let runs = 0
   let hit = 0
   let idleRuns = 0
@@ -143,39 +148,34 @@ async function runShard(
   while ([...queues.values()].some((queue) => queue.length > 0) && idleRuns < IDLE_RUNS) {
     runs += 1
     idleRuns += 1
-    await runOnce(
-      world,
-      journey,
-      `${fault.name.replace(/\W+/g, '')}-${runs}`,
-      async (operation, subject, serial) => {
-        const shot = queues.get(operation)?.shift()
-        if (shot) idleRuns = 0
-        else if (operation.optional) return true
-        const sentences = await runArmed(world, operation, subject, {
-          id: `${operation.name}-${serial}`,
-          settleMs,
-          known,
-          ...(shot ? { points: shot.points, fault } : {}),
-        })
-        for (const [index, point] of (shot?.points ?? []).entries()) {
-          if (!fault.signal || world.control.hit(index)) {
-            hit += 1
-            report.hit += 1
-            continue
-          }
-          const attempts = (shot?.attempts ?? 0) + 1
-          if (attempts < ATTEMPTS) queues.get(operation)?.push({ points: [point], attempts })
-          else report.unreached.push(`${operation.name} │ ${pointText(point)}`)
+    await runOnce(world, journey, `${tag}-${runs}`, async (operation, subject, serial) => {
+      const shot = queues.get(operation)?.shift()
+      if (shot) idleRuns = 0
+      else if (operation.optional) return true
+      const sentences = await runArmed(world, operation, subject, {
+        id: `${operation.name}-${serial}`,
+        settleMs,
+        known,
+        ...(shot ? { points: shot.points, fault } : {}),
+      })
+      for (const [index, point] of (shot?.points ?? []).entries()) {
+        if (!fault.signal || world.control.hit(index)) {
+          hit += 1
+          report.hit += 1
+          continue
         }
-        const point = shot ? shot.points.map(pointText).join(' and ') : 'no point'
-        for (const sentence of sentences) {
-          known.add(sentence)
-          report.violations.push({ operation: operation.name, fault: fault.name, point, sentence })
-          log(`  violation in ${operation.name} at ${point}\n    ${sentence}`)
-        }
-        return sentences.length === 0
-      },
-    )
+        const attempts = (shot?.attempts ?? 0) + 1
+        if (attempts < ATTEMPTS) queues.get(operation)?.push({ points: [point], attempts })
+        else report.unreached.push(`${operation.name} │ ${pointText(point)}`)
+      }
+      const point = shot ? shot.points.map(pointText).join(' and ') : 'no point'
+      for (const sentence of sentences) {
+        known.add(sentence)
+        report.violations.push({ operation: operation.name, fault: fault.name, point, sentence })
+        log(`  violation in ${operation.name} at ${point}\n    ${sentence}`)
+      }
+      return sentences.length === 0
+    })
   }
   return {
     world: world.name,
