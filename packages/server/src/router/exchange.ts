@@ -8,6 +8,7 @@ import {
 import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Framing, headersForClient, type RawHeaders, trailersOf } from './forwarded-headers.ts'
+import { stopReading } from './linger.ts'
 import type { Silence } from './refusal.ts'
 import type { RoutedMachine } from './route-table.ts'
 
@@ -25,8 +26,6 @@ const REFUSED_PAUSE_MS = 25
 
 /** A client that waits for `100 Continue` in vain sends its body after about as long. */
 const CONTINUE_PATIENCE_MS = 1000
-/** How long a client may go on sending a body that nobody reads any more. */
-const LINGER_MS = 5000
 const HEADER_BYTES_MAX = 32 * 1024
 
 /** One request on its way to a machine, and the answer on its way back. */
@@ -147,7 +146,7 @@ function attempt(
         settle('refused')
         return
       }
-      stopReading(incoming, outgoing)
+      stopReading(incoming)
       settle(
         outgoing.reusedSocket && (fault.code === 'ECONNRESET' || fault.code === 'EPIPE')
           ? 'closed before any byte'
@@ -158,7 +157,7 @@ function attempt(
       const absence = answer.headers['x-agentctl-reason']
       if (typeof absence === 'string') {
         response.off('close', clientLeft)
-        stopReading(incoming, outgoing)
+        stopReading(incoming)
         outgoing.on('error', () => {})
         outgoing.destroy()
         settle({ absence, status: answer.statusCode ?? 0 })
@@ -226,20 +225,6 @@ function sendBody(exchange: Exchange, outgoing: ClientRequest, progress: () => v
   outgoing.flushHeaders()
 }
 
-/** Lets the client finish its sentence, so that it reads the answer instead of a reset connection. */
-function stopReading(incoming: IncomingMessage, outgoing?: ClientRequest): void {
-  if (incoming.complete) return
-  incoming.unpipe(outgoing)
-  incoming.removeAllListeners('data')
-  incoming.on('error', () => {})
-  incoming.resume()
-  const timer = setTimeout(() => {
-    if (!incoming.complete) incoming.destroy()
-  }, LINGER_MS)
-  incoming.once('close', () => clearTimeout(timer))
-  incoming.once('end', () => clearTimeout(timer))
-}
-
 function deliver(
   { incoming, response, expectsContinue }: Exchange,
   outgoing: ClientRequest,
@@ -266,7 +251,7 @@ function deliver(
   })
   response.once('finish', () => {
     if (incoming.complete) return
-    stopReading(incoming, outgoing)
+    stopReading(incoming)
     outgoing.destroy()
   })
   // Not `pipeline`, whose abort signal, with an error and its stack for each request, costs a tenth of the whole.

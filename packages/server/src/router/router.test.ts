@@ -784,6 +784,17 @@ describe('an agent that does not serve', () => {
     garbled.close()
   })
 
+  test('tells so to a large upload too, whose sender wants the connection closed', async () => {
+    const starting = await agents.add({ status: 'starting' })
+    for (const [host, status] of [
+      [hostOf(starting), 503],
+      ['never.agents.localhost', 404],
+    ] as const) {
+      const answer = await ask(host, { method: 'POST', body: 'x'.repeat(8 * 1024 * 1024) })
+      expect(answer.status).toBe(status)
+    }
+  })
+
   test('never tells where its machine is', async () => {
     const { server, port } = await fakeRunner()
     await new Promise((resolve) => server.close(resolve))

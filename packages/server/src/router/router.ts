@@ -7,6 +7,7 @@ import { faultOf } from '../platform/log.ts'
 import { readTarget } from './agent-host.ts'
 import { carry, type Exchange, MachineConnections, PATIENCE, type Patience } from './exchange.ts'
 import { framingOf, headersForAgent } from './forwarded-headers.ts'
+import { hangUpLater, stopReading } from './linger.ts'
 import {
   type Absence,
   didNotAnswer,
@@ -106,7 +107,10 @@ async function answer(
     const refusal = await forward(desk, incoming, response, wish, requestId)
     if (!refusal || response.destroyed) return
     if (response.headersSent) response.destroy()
-    else refuse(incoming, response, refusal, requestId)
+    else {
+      refuse(incoming, response, refusal, requestId)
+      stopReading(incoming)
+    }
   } catch (error) {
     desk.log.error('A request could not be routed', { requestId, fault: faultOf(error) })
     response.destroy()
@@ -123,6 +127,7 @@ async function forward(
 ): Promise<Refusal | undefined> {
   const target = readTarget(incoming, config.agentDomain)
   const framing = framingOf(incoming)
+  if (framing && framing.kind !== 'none') hangUpLater(incoming, response)
   if (!target || !framing) return malformed
   if (target.label === undefined) return noSuchAgent
   let route: Route | undefined
