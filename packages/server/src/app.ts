@@ -9,6 +9,7 @@ import { identityRoutes } from './identity/routes.ts'
 import type { MovableClock } from './platform/clock.ts'
 import { createApi } from './platform/http.ts'
 import { VERSION } from './platform/version.ts'
+import { policyPage } from './privacy/policy-page.ts'
 
 /** The whole API. `movable` is there in the local cloud only: with it the clock of everything can be moved. */
 export function createApp(
@@ -22,12 +23,13 @@ export function createApp(
     clientAddressHeader: deps.config.clientAddressHeader,
   })
   api.on('GET /v1/health', async () => {
-    await deps.db.jobs`select 1`
+    await deps.db.ping()
     return { status: 'ok' as const, version: VERSION, time: deps.clock.now().toISOString() }
   })
   identityRoutes(api, deps)
   billingRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
+  api.app.get('/policy', (c) => c.html(policyPage()))
   if (movable) {
     const Move = z.strictObject({ advanceSeconds: z.number().min(0).max(315_360_000) })
     api.app.post('/_local/clock', async (c) => {

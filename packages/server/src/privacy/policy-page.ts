@@ -1,0 +1,30 @@
+import { html } from 'hono/html'
+import { POLICY_LAST_UPDATED, policy } from './policy.ts'
+
+/** The policy as a page: no script, nothing from elsewhere, readable on a phone, by day and by night. */
+export function policyPage() {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Privacy policy</title>
+<style>
+body { font: 1rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 2rem auto; padding: 0 1rem }
+h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
+ul { list-style: none; padding: 0; margin: 0 }
+li { padding-left: 2.5rem; text-indent: -2.5rem; margin: .25rem 0 }
+li a { display: inline-block; width: 2.5rem; text-indent: 0; opacity: .6; text-decoration: none; color: inherit }
+</style>
+</head>
+<body>
+<h1>Privacy policy</h1>
+<p>Last updated: <time>${POLICY_LAST_UPDATED}</time></p>
+${policy.map(
+  ({ title, sentences }) => html`<section><h2>${title}</h2><ul>
+${sentences.map(({ id, text }) => html`<li id="p${id}"><a href="#p${id}">${id}</a>${text}</li>\n`)}</ul></section>\n`,
+)}
+</body>
+</html>`
+}
