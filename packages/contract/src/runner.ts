@@ -38,12 +38,16 @@ export const Poll = z.strictObject({
   revision: z.int(),
   /** Port on which the runner listens for the router. */
   port: z.int(),
+  /** Told to forget, it has: nothing of the agent runs any more, and nothing secret is left. */
+  emptied: z.literal(true).optional(),
 })
 
 export const Desired = z.strictObject({
   revision: z.int(),
   /** What should be running; null for nothing. */
   release: DesiredRelease.nullable(),
+  /** The machine is about to be copied and released: end everything, forget what is secret, and say so by a poll. */
+  forget: z.literal(true).optional(),
   /** The runner that this machine should have: at another hash it downloads, verifies, renames and restarts itself. */
   runner: z.strictObject({ sha256: Sha256 }),
 })

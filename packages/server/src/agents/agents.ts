@@ -9,14 +9,9 @@ import { newId } from '../platform/ids.ts'
 import { cancelOperation, startOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import { suffixedLabel, wantedLabel } from './labels.ts'
-import {
-  type AgentRow,
-  findAgentById,
-  findAgentByName,
-  insertAgent,
-  listAgentRows,
-  lockAgent,
-} from './store.ts'
+import { failReleasesUnderWay, lockAgent, setAgentDeleted } from './lifecycle-store.ts'
+import { meterAgent } from './metering.ts'
+import { type AgentRow, findAgentById, findAgentByName, insertAgent, listAgentRows } from './store.ts'
 
 const LABEL_TRIES = 5
 const FIRST_SIZE: Size = 'small'
@@ -142,8 +137,8 @@ export async function showAgent(
 }
 
 /**
- * The agent is gone for everybody at once; its machine and data go by an operation. A deploy under way loses its
- * lease in the same transaction, so that it cannot bring anything back.
+ * The agent is gone for everybody at once, and burns nothing from that moment; its machine and data go by an operation.
+ * A deploy under way loses its lease in the same transaction, so that it cannot bring anything back.
  */
 export async function deleteAgent(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
@@ -152,8 +147,9 @@ export async function deleteAgent(
   role: Role,
 ): Promise<AgentRow> {
   const now = clock.now()
-  return db.as({ account: caller.accountId }, async (tx) => {
-    const agent = await enterAgent(tx, caller, wanted, role)
+  const agent = await db.as({ account: caller.accountId }, (tx) => enterAgent(tx, caller, wanted, role))
+  // Whoever may ask for it was looked at above; meters are set by the jobs role alone.
+  await db.work(async (tx) => {
     await cancelOperation(tx, agent.id, now)
     const started = await startOperation(tx, {
       kind: 'delete-agent',
@@ -161,15 +157,12 @@ export async function deleteAgent(
       namespaceId: agent.namespaceId,
       now,
     })
-    if (!started || !(await lockAgent(tx, agent.id))) throw noSuchAgent()
-    await tx`
-      update releases set status = 'failed', step = null, finished_at = ${now},
-        failure = ${tx.json({ reason: 'agent_deleted', message: 'The agent was deleted.', logTail: [] })}
-      where agent_id = ${agent.id} and status in ('pending', 'starting')`
-    await tx`
-      update agents set status = 'deleted', deleted_at = ${now}, release_id = null, desired_release_id = null,
-        revision = revision + 1
-      where id = ${agent.id}`
-    return { ...agent, status: 'deleted', releaseId: null, releaseNumber: null }
+    const locked = await lockAgent(tx, agent.id)
+    if (!started || !locked) throw noSuchAgent()
+    const failure = { reason: 'agent_deleted', message: 'The agent was deleted.', logTail: [] }
+    await failReleasesUnderWay(tx, agent.id, failure, now)
+    await setAgentDeleted(tx, agent.id, now)
+    await meterAgent(tx, locked, 'suspended', now)
   })
+  return { ...agent, status: 'deleted', releaseId: null, releaseNumber: null, rest: null }
 }

@@ -2,7 +2,9 @@ import type { Deps } from '../deps.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { unneededBlobs } from './blob-store.ts'
 import { removeMachine } from './machine-removal.ts'
-import { listMachines } from './machine-store.ts'
+import { listMachines, setMachineState } from './machine-store.ts'
+import { removeSnapshot } from './snapshot-removal.ts'
+import { listSnapshots } from './snapshot-store.ts'
 
 /** Removes what an agent had: its machines at the provider first, then its data. The row stays, because of its label. */
 export async function visitDeletion(
@@ -13,10 +15,12 @@ export async function visitDeletion(
   const agentId = operation.subject
   for (const machine of await listMachines(deps.db.jobs, agentId)) {
     if (machine.state !== 'deleting') {
-      await lease.write((tx) => tx`update machines set state = 'deleting' where id = ${machine.id}`)
+      await lease.write((tx) => setMachineState(tx, machine.id, 'deleting'))
     }
     await removeMachine(deps, machine, lease)
   }
+  for (const snapshot of await listSnapshots(deps.db.jobs, agentId))
+    await removeSnapshot(deps, snapshot, lease)
   await lease.write(async (tx) => {
     const [owner] = await tx<{ accountId: string }[]>`
       select n.owner_account_id as "accountId" from agents a join namespaces n on n.id = a.namespace_id

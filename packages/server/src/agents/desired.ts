@@ -3,11 +3,12 @@ import type { z } from 'zod'
 import type { Deps } from '../deps.ts'
 import type { Sql } from '../platform/db.ts'
 import type { MachineCaller } from '../platform/http.ts'
+import { wakeOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
 import { agentUrl, noSuchAgent } from './agents.ts'
 import { openAssets } from './assets.ts'
-import type { MachineState } from './machine-store.ts'
+import { findMachineWish, revokeMachine, setMachineSeen } from './machine-store.ts'
 import { openSecrets } from './secrets.ts'
 import { findRelease, listReleaseFiles } from './store.ts'
 
@@ -20,6 +21,8 @@ export interface Wish {
   label: string
   revision: number
   releaseId: string | null
+  /** Whether it is to end everything and to forget what is secret, since its disk is about to be copied. */
+  forget: boolean
 }
 
 /**
@@ -27,23 +30,12 @@ export interface Wish {
  * serves goes on with what is live; out of service it runs nothing.
  */
 export async function findWish(sql: Sql, machine: MachineCaller): Promise<Wish | undefined> {
-  const [row] = await sql<
-    (Omit<Wish, 'releaseId'> & {
-      live: string | null
-      desired: string | null
-      state: MachineState
-      followed: boolean
-    })[]
-  >`
-    select a.id as "agentId", a.name, n.name as namespace, n.owner_account_id as "namespaceOwner", a.label, a.revision,
-      a.release_id as live, a.desired_release_id as desired, m.state,
-      exists (select from machines next where next.agent_id = a.id and next.state in ('intended', 'created')) as followed
-    from machines m join agents a on a.id = m.agent_id join namespaces n on n.id = a.namespace_id
-    where m.id = ${machine.machineId}`
+  const row = await findMachineWish(sql, machine.machineId)
   if (!row) return undefined
   const { live, desired, state, followed, ...wish } = row
-  if (state === 'deleting' || state === 'deleted') return { ...wish, releaseId: null }
-  return { ...wish, releaseId: state === 'ready' && followed ? live : desired }
+  if (state === 'resting') return { ...wish, releaseId: null, forget: true }
+  if (state === 'deleting' || state === 'deleted') return { ...wish, releaseId: null, forget: false }
+  return { ...wish, releaseId: state === 'ready' && followed ? live : desired, forget: false }
 }
 
 /** Revisions are told together with the runner's own version, so that a new runner is news as well. */
@@ -66,17 +58,26 @@ export async function awaitDesired(
   const wake = deps.wakes.of(machine.agentId)
   try {
     const { runner } = await openAssets(deps.config)
-    await db.jobs`update machines set seen_at = ${clock.now()} where id = ${machine.machineId}`
-    await db.jobs`
-      update machines set port = ${poll.port} where id = ${machine.machineId} and port is distinct from ${poll.port}`
+    await setMachineSeen(db.jobs, machine.machineId, { port: poll.port, now: clock.now() })
     const deadline = performance.now() + POLL_SECONDS * 1000
     for (;;) {
       const wish = await findWish(db.jobs, machine)
       if (!wish) throw noSuchAgent()
+      if (poll.emptied && wish.forget) {
+        await db.work(async (tx) => {
+          await wakeOperation(tx, machine.agentId)
+          await revokeMachine(tx, machine.machineId)
+        })
+      }
       const remaining = deadline - performance.now()
       const revision = toldRevision(wish.revision, runner.sha256)
-      if (revision !== poll.revision || remaining <= 0 || signal.aborted) {
-        return { revision, release: await desiredRelease(deps, wish), runner: { sha256: runner.sha256 } }
+      if (revision !== poll.revision || poll.emptied || remaining <= 0 || signal.aborted) {
+        return {
+          revision,
+          release: await desiredRelease(deps, wish),
+          ...(wish.forget ? { forget: true as const } : {}),
+          runner: { sha256: runner.sha256 },
+        }
       }
       await wake.next(remaining, signal)
     }

@@ -10,6 +10,8 @@ export const LOG_LINES_PER_DAY = 200_000
 
 /** A machine whose first release is not healthy by then is destroyed. */
 export const FIRST_RELEASE_SECONDS = 600
+/** The same for a machine whose disk comes from a snapshot, which the provider copies for a quarter of an hour. */
+export const RESTORED_RELEASE_SECONDS = 1800
 /** What fetching and installing may take on top of the health check's own time. */
 export const INSTALL_MARGIN_SECONDS = 900
 /** Between the end of a release and the end of its machine, so that the last log lines arrive. */

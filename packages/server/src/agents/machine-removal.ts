@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts'
 import type { Sql } from '../platform/db.ts'
 import { type Lease, type Operation, type Outcome, startOperation } from '../platform/operations.ts'
-import { findMachine, type MachineRow } from './machine-store.ts'
+import { findMachine, type MachineRow, setMachineDeleted, setMachineState } from './machine-store.ts'
 
 /** Takes machines out of service and records that they are to be deleted, in the caller's transaction. */
 export async function retireMachines(
@@ -10,7 +10,7 @@ export async function retireMachines(
   { afterSeconds, now }: { afterSeconds: number; now: Date },
 ): Promise<void> {
   for (const machine of machines) {
-    await tx`update machines set state = 'deleting' where id = ${machine.id} and state <> 'deleted'`
+    await setMachineState(tx, machine.id, 'deleting')
     await startOperation(tx, {
       kind: 'remove-machine',
       subject: machine.id,
@@ -47,10 +47,5 @@ export async function removeMachine(
     ...(machine.providerId === null ? [] : [machine.providerId]),
   ])
   for (const id of ids) await machines.delete(id)
-  await lease.write(
-    (tx) => tx`
-      update machines set state = 'deleted', deleted_at = ${clock.now()}, bootstrap_hash = null, token_hash = null,
-        key_id = null, router_nonce = null, router_ciphertext = null, address = null, port = null
-      where id = ${machine.id}`,
-  )
+  await lease.write((tx) => setMachineDeleted(tx, machine.id, clock.now()))
 }

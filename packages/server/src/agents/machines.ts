@@ -7,7 +7,7 @@ import { Problem } from '../platform/problem.ts'
 import { openRouterCredential, sealRouterCredential } from '../platform/router-credential.ts'
 import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
 import type { Wakes } from '../platform/wakes.ts'
-import { findMachine } from './machine-store.ts'
+import { endBootstrap, findGreeting, findMachine, findMachineByToken, greet } from './machine-store.ts'
 
 const ADDRESS_PATIENCE_MS = 10_000
 const ADDRESS_LOOK_MS = 1000
@@ -20,15 +20,9 @@ export function machineGate({ db }: Pick<Deps, 'db'>) {
   return async (bearer: string): Promise<MachineCaller | undefined> => {
     if (tokenKind(bearer) !== 'm') return undefined
     const hash = tokenHash(bearer)
-    const [machine] = await db.jobs<{ machineId: string; agentId: string; fresh: boolean }[]>`
-      select id as "machineId", agent_id as "agentId", bootstrap_hash is not null as fresh from machines
-      where token_hash = ${hash} and state <> 'deleted'`
+    const machine = await findMachineByToken(db.jobs, hash)
     if (!machine) return undefined
-    if (machine.fresh) {
-      const used = await db.jobs`
-        update machines set bootstrap_hash = null where id = ${machine.machineId} and token_hash = ${hash} returning id`
-      if (used.length === 0) return undefined
-    }
+    if (machine.fresh && !(await endBootstrap(db.jobs, machine.machineId, hash))) return undefined
     return { machineId: machine.machineId, agentId: machine.agentId }
   }
 }
@@ -43,9 +37,7 @@ export async function greetMachine(
     new Problem('unauthenticated', 'This bootstrap token is unknown or was used.', { fix: '' })
   if (tokenKind(hello.bootstrapToken) !== 'b') throw refused()
   const bootstrapHash = tokenHash(hello.bootstrapToken)
-  const [known] = await db.jobs<{ id: string; agentId: string }[]>`
-    select id, agent_id as "agentId" from machines
-    where bootstrap_hash = ${bootstrapHash} and state in ('intended', 'created')`
+  const known = await findGreeting(db.jobs, bootstrapHash)
   if (!known) throw refused()
   const listenAddress = await addressOf({ db, wakes }, known, signal)
 
@@ -55,11 +47,8 @@ export async function greetMachine(
   const now = clock.now()
   await db.work(async (tx) => {
     await wakeOperation(tx, known.agentId)
-    const greeted = await tx`
-      update machines set token_hash = ${tokenHash(token.reveal())}, key_id = ${sealed.keyId},
-        router_nonce = ${sealed.nonce}, router_ciphertext = ${sealed.ciphertext}, seen_at = ${now}
-      where id = ${known.id} and bootstrap_hash = ${bootstrapHash} and state = 'created' returning id`
-    if (greeted.length === 0) throw refused()
+    const greeting = { bootstrapHash, tokenHash: tokenHash(token.reveal()), sealed, now }
+    if (!(await greet(tx, known.id, greeting))) throw refused()
   })
   return {
     machineId: known.id,
@@ -80,7 +69,7 @@ async function addressOf(
     const deadline = performance.now() + ADDRESS_PATIENCE_MS
     for (;;) {
       const row = await findMachine(db.jobs, machine.id)
-      if (row?.address && row.state === 'created') return row.address
+      if (row?.address && (row.state === 'created' || row.state === 'ready')) return row.address
       if (performance.now() > deadline || signal.aborted) {
         throw new Problem('unavailable', 'The address of this machine is not known yet.', {
           retryAfterSeconds: 1,

@@ -1,9 +1,13 @@
 import type { Deps } from '../deps.ts'
 import { startOperation, type Work } from '../platform/operations.ts'
 import { visitDeletion } from './delete-operation.ts'
+import { HEAL_KIND, visitHealing } from './heal-operation.ts'
 import { visitRemoval } from './machine-removal.ts'
 import { visitRelease } from './release-operation.ts'
+import { REST_KIND } from './rest.ts'
+import { visitRest } from './rest-operation.ts'
 import { visitRetention } from './retention.ts'
+import { visitSnapshotRemoval } from './snapshot-removal.ts'
 import { visitSweep } from './sweep.ts'
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'blobs' | 'log'>
@@ -12,7 +16,10 @@ type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'bl
 export function agentWork(deps: Parts): Record<string, Work> {
   return {
     release: (operation, lease) => visitRelease(deps, operation, lease),
+    [REST_KIND]: (operation, lease) => visitRest(deps, operation, lease),
+    [HEAL_KIND]: (operation, lease) => visitHealing(deps, operation, lease),
     'remove-machine': (operation, lease) => visitRemoval(deps, operation, lease),
+    'remove-snapshot': (operation, lease) => visitSnapshotRemoval(deps, operation, lease),
     'delete-agent': (operation, lease) => visitDeletion(deps, operation, lease),
     sweep: (operation, lease) => visitSweep(deps, operation, lease),
     retention: (operation, lease) => visitRetention(deps, operation, lease),

@@ -7,12 +7,27 @@ import type { Sealed } from '../platform/keyring.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { newToken, tokenHash } from '../platform/tokens.ts'
 import { openAssets } from './assets.ts'
-import { FIRST_RELEASE_SECONDS, INSTALL_MARGIN_SECONDS, MACHINES_PER_ACCOUNT } from './limits.ts'
+import { lockAgent, setDesiredRelease, setReleaseStep } from './lifecycle-store.ts'
+import {
+  FIRST_RELEASE_SECONDS,
+  INSTALL_MARGIN_SECONDS,
+  MACHINES_PER_ACCOUNT,
+  RESTORED_RELEASE_SECONDS,
+} from './limits.ts'
 import { renderMachineScript } from './machine-script.ts'
 import { machineSizes } from './machine-sizes.ts'
-import { countMachines, insertMachine, listMachines, type MachineRow } from './machine-store.ts'
+import {
+  countMachines,
+  insertMachine,
+  listMachines,
+  type MachineRow,
+  setMachineAddress,
+  setMachineCreated,
+  setMachineDeleted,
+} from './machine-store.ts'
 import { failRelease, machineComing } from './reports.ts'
-import { type AgentRow, findAgentById, findRelease, lockAgent, type ReleaseRow } from './store.ts'
+import { findSnapshot, listSnapshots, setSnapshotDeleted } from './snapshot-store.ts'
+import { type AgentRow, findAgentById, findRelease, type ReleaseRow } from './store.ts'
 
 /** What the operation remembers between visits. */
 const Memory = z.object({
@@ -56,7 +71,7 @@ export async function visitRelease(
   const agent = release && (await findAgentById(deps.db.jobs, release.agentId))
   if (!agent || (release.status !== 'pending' && release.status !== 'starting')) return { state: 'done' }
   const sight: Sight = { memory, agent, release, machines: await listMachines(deps.db.jobs, agent.id) }
-  const late = lateness(sight, deps.clock.now())
+  const late = lateness(sight, operation, deps.clock.now())
   if (late) return fail(deps, lease, sight, late)
 
   const machine = machineComing(sight.machines)
@@ -99,6 +114,8 @@ async function intend(
   plan: string,
 ): Promise<Outcome | 'settled'> {
   const { agent, memory } = sight
+  const kept = agent.rest === null ? [] : await listSnapshots(deps.db.jobs, agent.id)
+  const snapshot = kept.find(({ state }) => state === 'complete')
   const token = newToken('b')
   const now = deps.clock.now()
   const outcome = await lease.write(async (tx) => {
@@ -113,12 +130,19 @@ async function intend(
       operationId: operation.id,
       plan,
       bootstrapHash: tokenHash(token.reveal()),
+      snapshotId: snapshot?.id ?? null,
       now,
     })
     await desire(tx, sight)
-    await say(tx, sight, 'Making a machine')
+    await say(tx, sight, snapshot ? 'Restoring its machine' : 'Making a machine')
     const sealed = deps.keyring.seal(Buffer.from(token.reveal()), operation.id)
-    return settleAgain(lease, tx, operation, { releaseId: memory.releaseId, bootstrap: kept(sealed) }, 0)
+    return settleAgain(
+      lease,
+      tx,
+      operation,
+      { releaseId: memory.releaseId, bootstrap: sealedText(sealed) },
+      0,
+    )
   })
   if (outcome) return outcome
   return fail(deps, lease, sight, {
@@ -128,16 +152,11 @@ async function intend(
 }
 
 async function desire(tx: Sql, { agent, release }: Sight): Promise<void> {
-  if (!(await lockAgent(tx, agent.id))) return
-  await tx`
-    update agents set desired_release_id = ${release.id}, revision = revision + 1
-    where id = ${agent.id} and desired_release_id is distinct from ${release.id}`
+  if (await lockAgent(tx, agent.id)) await setDesiredRelease(tx, agent.id, release.id)
 }
 
 async function say(tx: Sql, { release }: Sight, step: string): Promise<void> {
-  await tx`
-    update releases set step = ${step}
-    where id = ${release.id} and status = 'pending' and step is distinct from ${step}`
+  await setReleaseStep(tx, release.id, step)
 }
 
 /** Adopt before create: what carries the label already is the machine, whoever ordered it. */
@@ -149,6 +168,7 @@ async function order(
   machine: MachineRow,
 ): Promise<Outcome | 'settled'> {
   const { memory, agent } = sight
+  const { log } = deps
   const [oldest, ...others] = await deps.machines.listByLabel(machine.label)
   if (oldest) {
     for (const other of others) await deps.machines.delete(other.id)
@@ -159,6 +179,14 @@ async function order(
     return lease.write((tx) =>
       settleAgain(lease, tx, operation, { ...memory, looks }, LOOK_AGAIN_SECONDS[looks] ?? 0),
     )
+  }
+  const disk = await diskOf(deps, lease, machine)
+  if (disk === 'gone') {
+    log.error('A snapshot is gone at the provider', { agentId: agent.id })
+    return fail(deps, lease, sight, {
+      reason: 'snapshot_gone',
+      message: 'The snapshot with its files is gone. Starting it again begins with an empty disk.',
+    })
   }
   const script = await scriptFor(deps, operation, memory)
   // From here on it may be there, even if we are not any more.
@@ -171,6 +199,7 @@ async function order(
     plan: machine.plan,
     agentId: agent.id,
     userData: script,
+    ...(disk === 'blank' ? {} : { snapshotId: disk.providerId }),
   })
   switch (outcome.state) {
     case 'created':
@@ -196,12 +225,24 @@ async function adopt(
 ): Promise<'settled'> {
   const memory = withoutLooks(sight.memory)
   return lease.write(async (tx) => {
-    await tx`
-      update machines set provider_id = ${found.id}, address = ${found.address}, state = 'created'
-      where id = ${machine.id} and state = 'intended'`
+    await setMachineCreated(tx, machine.id, found)
     await say(tx, sight, 'Its machine starts')
     return settleAgain(lease, tx, operation, { ...memory, polls: 0 }, pollPause(0))
   })
+}
+
+/** What its disk is made from. A snapshot that the provider has lost is not there any more for us either. */
+async function diskOf(
+  { db, machines, clock }: Parts,
+  lease: Lease,
+  machine: MachineRow,
+): Promise<'blank' | 'gone' | { providerId: string }> {
+  if (machine.snapshotId === null) return 'blank'
+  const snapshot = await findSnapshot(db.jobs, machine.snapshotId)
+  const providerId = snapshot?.providerId ?? undefined
+  if (providerId !== undefined && (await machines.findSnapshot(providerId))) return { providerId }
+  if (snapshot) await lease.write((tx) => setSnapshotDeleted(tx, snapshot.id, clock.now()))
+  return 'gone'
 }
 
 async function scriptFor({ config, keyring }: Parts, operation: Operation, memory: Memory): Promise<string> {
@@ -217,7 +258,7 @@ async function scriptFor({ config, keyring }: Parts, operation: Operation, memor
   })
 }
 
-function kept({ keyId, nonce, ciphertext }: Sealed): NonNullable<Memory['bootstrap']> {
+function sealedText({ keyId, nonce, ciphertext }: Sealed): NonNullable<Memory['bootstrap']> {
   return { keyId, nonce: nonce.toString('base64'), ciphertext: ciphertext.toString('base64') }
 }
 
@@ -237,9 +278,7 @@ async function learnAddress(
   const found = machine.providerId === null ? undefined : await deps.machines.find(machine.providerId)
   if (!found) return lost(deps, operation, lease, sight, machine)
   return lease.write(async (tx) => {
-    if (found.address !== null) {
-      await tx`update machines set address = ${found.address} where id = ${machine.id} and state = 'created'`
-    }
+    if (found.address !== null) await setMachineAddress(tx, machine.id, found.address)
     return settleAgain(
       lease,
       tx,
@@ -277,10 +316,7 @@ async function lost(
 ): Promise<'settled'> {
   log.error('A machine is gone at the provider', { machineId: machine.id, agentId: machine.agentId })
   return lease.write(async (tx) => {
-    await tx`
-      update machines set state = 'deleted', deleted_at = ${clock.now()}, token_hash = null, bootstrap_hash = null,
-        key_id = null, router_nonce = null, router_ciphertext = null, address = null, port = null
-      where id = ${machine.id}`
+    await setMachineDeleted(tx, machine.id, clock.now())
     return settleAgain(lease, tx, operation, { releaseId: memory.releaseId }, 0)
   })
 }
@@ -288,13 +324,21 @@ async function lost(
 type Failure = NonNullable<ReleaseRow['failure']>
 
 /** Why a release has had its time, or undefined. */
-function lateness({ agent, release, machines }: Sight, now: Date): Omit<Failure, 'logTail'> | undefined {
+function lateness(
+  { agent, release, machines }: Sight,
+  operation: Operation,
+  now: Date,
+): Omit<Failure, 'logTail'> | undefined {
   const machine = machineComing(machines)
   const first = agent.releaseId === null || machine?.state !== 'ready'
-  const allowed = first
-    ? FIRST_RELEASE_SECONDS
-    : INSTALL_MARGIN_SECONDS + release.config.health.timeoutSeconds
-  if (secondsAfter(release.createdAt, allowed) > now) return undefined
+  const restored = machine ? machine.snapshotId !== null : agent.rest !== null
+  const allowed = !first
+    ? INSTALL_MARGIN_SECONDS + release.config.health.timeoutSeconds
+    : restored
+      ? RESTORED_RELEASE_SECONDS
+      : FIRST_RELEASE_SECONDS
+  // Not from the release itself: it may have waited until its agent was laid to rest.
+  if (secondsAfter(operation.createdAt, allowed) > now) return undefined
   const minutes = Math.round(allowed / 60)
   if (!machine || machine.seenAt === null) {
     return { reason: 'machine_not_ready', message: `Its machine was not ready within ${minutes} minutes.` }
@@ -305,12 +349,11 @@ function lateness({ agent, release, machines }: Sight, now: Date): Omit<Failure,
 async function fail(
   { clock }: Parts,
   lease: Lease,
-  { release, agent }: Sight,
+  { release }: Sight,
   failure: Omit<Failure, 'logTail'>,
 ): Promise<'settled'> {
   return lease.write<'settled'>(async (tx) => {
-    await lockAgent(tx, agent.id)
-    await failRelease(tx, { releaseId: release.id, failure: { ...failure, logTail: [] }, now: clock.now() })
+    await failRelease(tx, release, { ...failure, logTail: [] }, clock.now())
     await lease.settle(tx, { state: 'failed', error: failure.reason })
     return 'settled'
   })

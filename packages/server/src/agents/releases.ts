@@ -5,11 +5,14 @@ import type { Deps } from '../deps.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
-import { startOperation } from '../platform/operations.ts'
+import { cancelOperation, lockOperation, startOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
 import { type AgentWanted, enterAgent, enterNamespaceOf, noSuchAgent } from './agents.ts'
 import { countGoneFiles } from './blob-store.ts'
+import { HEAL_KIND } from './heal-operation.ts'
+import { findPendingRelease, lockAgent, setAgentUsed } from './lifecycle-store.ts'
+import { REST_KIND } from './rest.ts'
 import {
   type AgentRow,
   copyReleaseFiles,
@@ -17,10 +20,10 @@ import {
   findEarlierHealthyRelease,
   findRelease,
   findReleaseByNumber,
+  findReleaseUnderWay,
   insertRelease,
   insertReleaseFiles,
   listReleaseRows,
-  lockAgent,
   type ReleaseRow,
 } from './store.ts'
 
@@ -43,7 +46,10 @@ export function releaseView(release: ReleaseRow): Release {
 /** Where the files of a new release are: a manifest, or an earlier release that it repeats. */
 type Content = { files: readonly ManifestFile[] } | { repeating: ReleaseRow }
 
-/** Records a release and the operation that brings it about, in the caller's transaction. */
+/**
+ * Records a release and the operation that brings it about, in the caller's transaction. While the agent is being laid
+ * to rest, the release waits for the end of that, which starts its operation.
+ */
 export async function beginRelease(
   tx: Sql,
   agent: Pick<AgentRow, 'id' | 'namespaceId'>,
@@ -51,24 +57,39 @@ export async function beginRelease(
 ): Promise<ReleaseRow> {
   const id = newId('rel')
   // The operation first, then the agent: everybody locks in this order.
-  const operationId = await startOperation(tx, {
-    kind: 'release',
-    subject: agent.id,
-    namespaceId: agent.namespaceId,
-    stepData: { releaseId: id },
-    now,
-  })
-  if (!operationId) throw new Problem('deploy_in_progress')
+  if (!(await startReleaseOperation(tx, agent, id, now))) throw new Problem('deploy_in_progress')
   if (!(await lockAgent(tx, agent.id))) throw noSuchAgent()
+  if ((await findPendingRelease(tx, agent.id)) !== undefined) throw new Problem('deploy_in_progress')
   const repeats = 'repeating' in content ? (content.repeating.repeats ?? content.repeating.id) : null
   const files = 'repeating' in content ? content.repeating.files : content.files.length
   const release = await insertRelease(tx, { ...ids(agent), id, config, repeats, files, now })
   if ('repeating' in content) await copyReleaseFiles(tx, content.repeating.id, id)
   else await insertReleaseFiles(tx, id, content.files)
-  await tx`
-    update agents set used_at = ${now}, status = case when release_id is null then 'starting' else status end
-    where id = ${agent.id}`
+  await setAgentUsed(tx, agent.id, now)
   return release
+}
+
+/** False when something else is being done about the agent that must not be disturbed. */
+async function startReleaseOperation(
+  tx: Sql,
+  agent: Pick<AgentRow, 'id' | 'namespaceId'>,
+  releaseId: string,
+  now: Date,
+): Promise<boolean> {
+  const start = () =>
+    startOperation(tx, {
+      kind: 'release',
+      subject: agent.id,
+      namespaceId: agent.namespaceId,
+      stepData: { releaseId },
+      now,
+    })
+  if (await start()) return true
+  const busyWith = await lockOperation(tx, agent.id)
+  if (busyWith === REST_KIND) return true
+  // A new release makes a machine well again as healing would.
+  if (busyWith === HEAL_KIND) await cancelOperation(tx, agent.id, now)
+  return (busyWith === undefined || busyWith === HEAL_KIND) && (await start()) !== undefined
 }
 
 const ids = (agent: Pick<AgentRow, 'id' | 'namespaceId'>) => ({
@@ -76,19 +97,52 @@ const ids = (agent: Pick<AgentRow, 'id' | 'namespaceId'>) => ({
   namespaceId: agent.namespaceId,
 })
 
-/** Starts the live release afresh; its process gets the secrets of now. */
+/** Starts the live release afresh; its process gets the secrets of now. An agent at rest is brought back. */
 export async function restartAgent(
-  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock'>,
   caller: Caller,
   wanted: AgentWanted,
   role: Role,
 ): Promise<ReleaseRow> {
-  return db.as({ account: caller.accountId }, async (tx) => {
+  return deps.db.as({ account: caller.accountId }, async (tx) => {
     const agent = await enterAgent(tx, caller, wanted, role)
-    const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
-    if (!live) throw new Problem('agent_not_running', 'The agent has no release that runs.')
-    return beginRelease(tx, agent, { config: live.config, content: { repeating: live }, now: clock.now() })
+    return repeatLive(tx, agent, deps.clock.now())
   })
+}
+
+/**
+ * Brings an agent at rest back with its files, by a release that repeats the last one; nothing to do for one that
+ * runs.
+ */
+export async function startAgent(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  caller: Caller,
+  wanted: AgentWanted,
+  role: Role,
+): Promise<ReleaseRow> {
+  return deps.db.as({ account: caller.accountId }, async (tx) => {
+    const agent = await enterAgent(tx, caller, wanted, role)
+    const underWay = await findReleaseUnderWay(tx, agent.id)
+    if (underWay) return underWay
+    const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
+    if (live && agent.rest === null) return live
+    return repeatLive(tx, agent, deps.clock.now())
+  })
+}
+
+/** Begins a release that repeats the one that is live, or was before the agent went to rest. */
+export async function repeatLive(
+  tx: Sql,
+  agent: Pick<AgentRow, 'id' | 'namespaceId' | 'releaseId'>,
+  now: Date,
+): Promise<ReleaseRow> {
+  const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
+  if (!live) {
+    throw new Problem('agent_not_running', 'The agent has no release that could run.', {
+      fix: 'Deploy it first: agentctl deploy',
+    })
+  }
+  return beginRelease(tx, agent, { config: live.config, content: { repeating: live }, now })
 }
 
 /** Deploys an earlier healthy release again: the one of this number, else the one that was live before. */

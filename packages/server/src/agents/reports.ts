@@ -4,10 +4,25 @@ import type { Deps } from '../deps.ts'
 import type { Sql } from '../platform/db.ts'
 import type { MachineCaller } from '../platform/http.ts'
 import { finishOperation, lockOperation } from '../platform/operations.ts'
+import {
+  fallBack,
+  type LockedAgent,
+  lockAgent,
+  setAgentHealth,
+  setAgentLive,
+  setAgentResting,
+  setReleaseFailed,
+  setReleaseLive,
+  setReleaseStarting,
+  setReleaseTimings,
+} from './lifecycle-store.ts'
 import { DRAIN_SECONDS, LAST_WORDS_SECONDS } from './limits.ts'
 import { retireMachines } from './machine-removal.ts'
-import { listMachines, type MachineRow } from './machine-store.ts'
-import { findRelease, lockAgent, type ReleaseRow } from './store.ts'
+import { listMachines, type MachineRow, setMachineState } from './machine-store.ts'
+import { meterAgent } from './metering.ts'
+import { removeSnapshots } from './snapshot-removal.ts'
+import { listSnapshots } from './snapshot-store.ts'
+import { findRelease, type ReleaseRow } from './store.ts'
 
 type ReportBody = z.infer<typeof Report>
 
@@ -35,7 +50,7 @@ export async function takeReport(
     if (!release || release.agentId !== agent.id) return
     const machines = await listMachines(tx, agent.id)
     const teller = machines.find((row) => row.id === machine.machineId)
-    if (!teller || teller.state === 'deleting') return
+    if (!teller || teller.state === 'deleting' || teller.state === 'resting') return
     if (release.status === 'live') {
       if (teller.state === 'ready') await tellLive(tx, release, report)
       return
@@ -47,9 +62,7 @@ export async function takeReport(
       case 'fetching':
       case 'installing':
       case 'starting':
-        await tx`
-          update releases set status = 'starting', step = ${steps[report.state]}, timings = ${tx.json(timings)}
-          where id = ${release.id}`
+        await setReleaseStarting(tx, release.id, { step: steps[report.state], timings })
         return
       case 'healthy':
         await goLive(tx, { agent, release, timings, teller, machines, now })
@@ -57,16 +70,17 @@ export async function takeReport(
         return
       case 'failed':
       case 'crashed':
-        await tx`update releases set timings = ${tx.json(timings)} where id = ${release.id}`
-        await failRelease(tx, {
-          releaseId: release.id,
-          failure: {
+        await setReleaseTimings(tx, release.id, timings)
+        await failRelease(
+          tx,
+          release,
+          {
             reason: report.reason ?? 'exited',
             message: plain(report.message ?? 'The release did not become healthy.'),
             logTail: (report.logTail ?? []).map(plain),
           },
           now,
-        })
+        )
         await finishOperation(tx, agent.id, now)
     }
   })
@@ -83,9 +97,7 @@ export function machineComing(machines: readonly MachineRow[]): MachineRow | und
 async function tellLive(tx: Sql, release: ReleaseRow, report: ReportBody): Promise<void> {
   const status = report.state === 'healthy' ? 'running' : 'failing'
   if (report.state !== 'healthy' && report.state !== 'crashed' && report.state !== 'failed') return
-  await tx`
-    update agents set status = ${status}
-    where id = ${release.agentId} and status in ('running', 'failing') and status <> ${status}`
+  await setAgentHealth(tx, release.agentId, status)
 }
 
 function timingsOf(release: ReleaseRow, report: ReportBody, now: Date): ReleaseRow['timings'] {
@@ -108,7 +120,7 @@ async function goLive(
     machines,
     now,
   }: {
-    agent: { id: string }
+    agent: LockedAgent
     release: ReleaseRow
     timings: ReleaseRow['timings']
     teller: MachineRow
@@ -116,39 +128,42 @@ async function goLive(
     now: Date
   },
 ): Promise<void> {
-  await tx`
-    update releases set status = 'retired', finished_at = ${now}
-    where agent_id = ${agent.id} and status = 'live'`
-  await tx`
-    update releases set status = 'live', step = null, live_at = ${now}, timings = ${tx.json(timings)}
-    where id = ${release.id}`
+  const { size } = release.config
+  await setReleaseLive(tx, { id: release.id, agentId: agent.id, timings, now })
   const before = machines.filter((row) => row.id !== teller.id && row.state !== 'deleting')
   await retireMachines(tx, before, { afterSeconds: DRAIN_SECONDS, now })
-  await tx`update machines set state = 'ready' where id = ${teller.id} and state <> 'ready'`
-  await tx`
-    update agents set release_id = ${release.id}, status = 'running', size = ${release.config.size}, used_at = ${now}
-    where id = ${agent.id}`
+  await setMachineState(tx, teller.id, 'ready')
+  await setAgentLive(tx, agent.id, { releaseId: release.id, size, now })
+  await meterAgent(tx, agent, size, now)
+  // What was restored lives on in the machine, and what is older than it is of no use to anybody.
+  await removeSnapshots(tx, await listSnapshots(tx, agent.id), now)
 }
 
 /**
- * Ends a release that never became healthy: what was live before goes on, and a machine that was made for the failed
- * release alone goes away. The caller holds the lock of the agent. False when it had ended already.
+ * Ends a release that never became healthy: what was live before goes on, what rested rests, and a machine that was
+ * made for the failed release alone goes away. The caller holds the lock of the operation. False when it had ended
+ * already.
  */
 export async function failRelease(
   tx: Sql,
-  { releaseId, failure, now }: { releaseId: string; failure: NonNullable<ReleaseRow['failure']>; now: Date },
+  release: Pick<ReleaseRow, 'id' | 'agentId'>,
+  failure: NonNullable<ReleaseRow['failure']>,
+  now: Date,
 ): Promise<boolean> {
-  const [failed] = await tx<{ agentId: string }[]>`
-    update releases set status = 'failed', step = null, failure = ${tx.json(failure)}, finished_at = ${now}
-    where id = ${releaseId} and status in ('pending', 'starting') returning agent_id as "agentId"`
-  if (!failed) return false
-  const machines = await listMachines(tx, failed.agentId)
+  const agent = await lockAgent(tx, release.agentId)
+  if (!agent || !(await setReleaseFailed(tx, release.id, failure, now))) return false
+  const machines = await listMachines(tx, agent.id)
   const unused = machines.filter(({ state }) => state === 'intended' || state === 'created')
   await retireMachines(tx, unused, { afterSeconds: LAST_WORDS_SECONDS, now })
-  await tx`
-    update agents set desired_release_id = release_id, revision = revision + 1,
-      status = case when release_id is null then 'failing' else status end
-    where id = ${failed.agentId} and status <> 'deleted'`
+  if (agent.rest !== 'suspended') {
+    await fallBack(tx, agent.id)
+    return true
+  }
+  // There are credits again, but it does not start: it is stopped, for its people to look at, instead of being tried
+  // again without an end.
+  const kept = (await listSnapshots(tx, agent.id)).some(({ state }) => state === 'complete')
+  await setAgentResting(tx, agent.id, { rest: 'stopped', since: now, resumes: false, snapshotDeleteAt: null })
+  await meterAgent(tx, agent, kept ? 'stopped' : 'suspended', now)
   return true
 }
 

@@ -13,8 +13,9 @@ import { type LogAllowance, readLogs, storeLogs } from './logs.ts'
 import { machineBlobs } from './machine-blobs.ts'
 import { greetMachine } from './machines.ts'
 import { planDeploy } from './plan.ts'
-import { awaitRelease, listReleases, releaseView, restartAgent, rollBack } from './releases.ts'
+import { awaitRelease, listReleases, releaseView, restartAgent, rollBack, startAgent } from './releases.ts'
 import { takeReport } from './reports.ts'
+import { stopAgent } from './rest.ts'
 import { listSecrets, setSecrets } from './secrets.ts'
 import { storeUpload } from './uploads.ts'
 
@@ -59,6 +60,12 @@ function userRoutes(api: Api, deps: Parts, until: Until): void {
   )
   api.on('DELETE /v1/agents/:agent', async (request) =>
     agentView(deps, await deleteAgent(deps, request.caller, about(request), asked(request.role))),
+  )
+  api.on('POST /v1/agents/:agent/stop', async (request) =>
+    agentView(deps, await stopAgent(deps, request.caller, about(request), asked(request.role))),
+  )
+  api.on('POST /v1/agents/:agent/start', async (request) =>
+    releaseView(await startAgent(deps, request.caller, about(request), asked(request.role))),
   )
   api.on('POST /v1/agents/:agent/restart', async (request) =>
     releaseView(await restartAgent(deps, request.caller, about(request), asked(request.role))),

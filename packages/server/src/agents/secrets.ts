@@ -5,8 +5,8 @@ import type { Caller } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
 import { type AgentWanted, enterAgent, noSuchAgent } from './agents.ts'
 import { checkEnvironment } from './deploys.ts'
+import { lockAgent } from './lifecycle-store.ts'
 import { SECRETS_PER_AGENT } from './limits.ts'
-import { lockAgent } from './store.ts'
 
 /** A value moved to another agent, name or version does not open. */
 const associatedWith = (agentId: string, name: string, version: number): string =>

@@ -16,12 +16,18 @@ export interface AgentRow {
   releaseNumber: number | null
   desiredReleaseId: string | null
   revision: number
+  /** Where it is, or falls back to, while it has no machine. */
+  rest: 'stopped' | 'suspended' | null
+  restSince: Date | null
+  resumes: boolean
+  snapshotDeleteAt: Date | null
 }
 
 const agentColumns = (sql: Sql) => sql`
   a.id, a.namespace_id as "namespaceId", n.name as namespace, n.owner_account_id as "ownerAccountId", a.name, a.label,
   a.size, a.region, a.status, a.release_id as "releaseId", live.number as "releaseNumber",
-  a.desired_release_id as "desiredReleaseId", a.revision`
+  a.desired_release_id as "desiredReleaseId", a.revision, a.rest, a.rest_since as "restSince", a.resumes,
+  a.snapshot_delete_at as "snapshotDeleteAt"`
 
 const agentTables = (sql: Sql) => sql`
   agents a join namespaces n on n.id = a.namespace_id left join releases live on live.id = a.release_id`
@@ -64,17 +70,6 @@ export async function insertAgent(
   return rows.length === 1
 }
 
-/** Makes its other writers wait; undefined once it is deleted. */
-export async function lockAgent(
-  sql: Sql,
-  id: string,
-): Promise<Pick<AgentRow, 'id' | 'status' | 'releaseId' | 'desiredReleaseId' | 'revision'> | undefined> {
-  const [row] = await sql<Pick<AgentRow, 'id' | 'status' | 'releaseId' | 'desiredReleaseId' | 'revision'>[]>`
-    select id, status, release_id as "releaseId", desired_release_id as "desiredReleaseId", revision
-    from agents where id = ${id} and status <> 'deleted' for update`
-  return row
-}
-
 export interface ReleaseRow {
   id: string
   agentId: string
@@ -97,6 +92,14 @@ const releaseColumns = (sql: Sql) => sql`
 
 export async function findRelease(sql: Sql, id: string): Promise<ReleaseRow | undefined> {
   const [row] = await sql<ReleaseRow[]>`select ${releaseColumns(sql)} from releases r where r.id = ${id}`
+  return row
+}
+
+/** The one that is on its way to being live. */
+export async function findReleaseUnderWay(sql: Sql, agentId: string): Promise<ReleaseRow | undefined> {
+  const [row] = await sql<ReleaseRow[]>`
+    select ${releaseColumns(sql)} from releases r
+    where r.agent_id = ${agentId} and r.status in ('pending', 'starting') order by r.number desc limit 1`
   return row
 }
 

@@ -26,11 +26,15 @@ export interface Config {
   smsDailyBudget: number
   twilio: { accountSid: string; authToken: Secret; verifyServiceSid: string; baseUrl: string }
   vultr: { apiKey: Secret; baseUrl: string; environment: string }
+  /** Payments by card; undefined: none are taken. */
+  stripe: { secretKey: Secret; webhookSecret: Secret; baseUrl: string } | undefined
   chain: { id: number; rpcUrl: string }
   /** Where payments on chain are taken; empty for nowhere. */
   deposits: readonly DepositChain[]
   /** Keys that sign the heads of exported ledgers. */
   ledgerKeyFile: string
+  /** Days between the suspension of an agent and the end of its snapshot. */
+  graceDays: number
   /** How long a worker's claim holds without a heartbeat. */
   leaseSeconds: number
   /** Node and the runner that machines fetch by their hash. */
@@ -110,15 +114,31 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       baseUrl: text('VULTR_BASE_URL', 'https://api.vultr.com'),
       environment: text('VULTR_ENVIRONMENT', 'prod'),
     },
+    stripe: stripeOf(env),
     chain: { id: number('CHAIN_ID', 8453), rpcUrl: text('CHAIN_RPC_URL') },
     deposits: depositChains(env),
     ledgerKeyFile: text('LEDGER_KEY_FILE', join(dataDir, 'ledger-keys.json')),
+    graceDays: number('GRACE_DAYS', 14),
     leaseSeconds: number('LEASE_SECONDS', 15),
     machineNodeFile: text('MACHINE_NODE_FILE'),
     machineRunnerFile: text('MACHINE_RUNNER_FILE'),
   }
   if (missing.length > 0) throw new ConfigError(`Set these environment variables: ${missing.join(', ')}.`)
   return config
+}
+
+function stripeOf(env: Readonly<Record<string, string | undefined>>): Config['stripe'] {
+  const { STRIPE_SECRET_KEY: secretKey, STRIPE_WEBHOOK_SECRET: webhookSecret } = env
+  if (!secretKey && !webhookSecret) return undefined
+  // With one of them only, payments would be taken that nobody is told about.
+  if (!secretKey || !webhookSecret) {
+    throw new ConfigError('Set both STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET, or neither.')
+  }
+  return {
+    secretKey: new Secret(secretKey),
+    webhookSecret: new Secret(webhookSecret),
+    baseUrl: env.STRIPE_BASE_URL || 'https://api.stripe.com',
+  }
 }
 
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/

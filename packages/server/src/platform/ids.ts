@@ -2,7 +2,23 @@ import { randomBytes } from 'node:crypto'
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 
-export type IdPrefix = 'acc' | 'agt' | 'chl' | 'dep' | 'inv' | 'key' | 'lac' | 'mch' | 'ns' | 'op' | 'rel' | 'req' | 'ses'
+export type IdPrefix =
+  | 'acc'
+  | 'agt'
+  | 'chk'
+  | 'chl'
+  | 'dep'
+  | 'inv'
+  | 'key'
+  | 'lac'
+  | 'mch'
+  | 'ns'
+  | 'ntc'
+  | 'op'
+  | 'rel'
+  | 'req'
+  | 'ses'
+  | 'snp'
 
 /** A new identifier such as `agt_4k2…`: 20 random characters, 103 bits. */
 export function newId(prefix: IdPrefix): string {

@@ -80,11 +80,13 @@ export async function cancelOperation(tx: Sql, subject: string, now: Date): Prom
 }
 
 /**
- * Makes workers on a subject wait for the caller's transaction. Everybody who locks both takes the operation first and
- * the rows that it works on then.
+ * Makes workers on a subject wait for the caller's transaction, and tells what is being done about it. Everybody who
+ * locks both takes the operation first and the rows that it works on then.
  */
-export async function lockOperation(tx: Sql, subject: string): Promise<void> {
-  await tx`select 1 from operations where subject = ${subject} and state = 'pending' for update`
+export async function lockOperation(tx: Sql, subject: string): Promise<string | undefined> {
+  const [row] = await tx<{ kind: string }[]>`
+    select kind from operations where subject = ${subject} and state = 'pending' for update`
+  return row?.kind
 }
 
 /** Ends the live operation of a subject because its goal is reached, whoever is visiting it. */

@@ -9,6 +9,8 @@ export type VultrAnswer =
   /** It was sent, and what became of it is not known. */
   | { kind: 'no_answer' }
 
+export type VultrMethod = 'GET' | 'POST' | 'PATCH' | 'DELETE'
+
 interface VultrConnection {
   transport: Pick<Transport, 'send'>
   baseUrl: string
@@ -20,10 +22,10 @@ const TIMEOUT_MS = 30_000
 const TRIES = 4
 const PAUSE_SECONDS_MAX = 30
 
-/** One call. GET and DELETE are repeated while the provider is in trouble; a POST never is. */
+/** One call. It is repeated while the provider is in trouble, but a POST never is: it may make a second one. */
 export async function callVultr(
   connection: VultrConnection,
-  method: 'GET' | 'POST' | 'DELETE',
+  method: VultrMethod,
   path: string,
   body?: unknown,
 ): Promise<VultrAnswer> {
@@ -39,7 +41,7 @@ export async function callVultr(
 
 async function callOnce(
   { transport, baseUrl, apiKey }: VultrConnection,
-  method: 'GET' | 'POST' | 'DELETE',
+  method: VultrMethod,
   path: string,
   body: unknown,
 ): Promise<{ answer: VultrAnswer; retryAfterSeconds?: number }> {

@@ -3,14 +3,15 @@ import { Problem } from '../../platform/problem.ts'
 import type { Secret } from '../../platform/secret.ts'
 import type { Transport } from '../transport.ts'
 import { tokenBucket } from './token-bucket.ts'
-import { callVultr, type VultrAnswer } from './vultr-call.ts'
+import { callVultr, type VultrAnswer, type VultrMethod } from './vultr-call.ts'
 
-/** An instance as far as the platform cares. */
+/** A machine at the provider as far as the platform cares. */
 export interface ProviderMachine {
   id: string
   label: string
   tags: readonly string[]
   status: string
+  isOn: boolean
   /** Address inside the VPC, else the public one; null until the provider has given one. */
   address: string | null
   createdAt: Date
@@ -22,7 +23,24 @@ export interface MachineOrder {
   agentId: string
   /** Shell script of the first boot. Readable inside the machine: nothing secret but what is used up once. */
   userData: string
+  /** Provider's id of the snapshot that its disk is made from; a blank disk without it. */
+  snapshotId?: string
 }
+
+/** A copy of a disk. */
+export interface ProviderSnapshot {
+  id: string
+  label: string
+  isComplete: boolean
+  sizeBytes: number
+  createdAt: Date
+}
+
+export type SnapshotOutcome =
+  | { state: 'created'; snapshot: ProviderSnapshot }
+  | { state: 'refused'; message: string }
+  | { state: 'not_now' }
+  | { state: 'unknown' }
 
 /** A create cannot be repeated blindly: the provider knows no idempotency. */
 export type CreateOutcome =
@@ -44,6 +62,18 @@ export interface Machines {
   listOurs(): Promise<ProviderMachine[]>
   /** A machine that is not there counts as deleted. */
   delete(id: string): Promise<void>
+  /** Switches it off. Done when it is off already, or not there. */
+  halt(id: string): Promise<void>
+  /** Gives it another script and has it boot, so that the script runs. False when it is not there. */
+  rebootWith(id: string, userData: string): Promise<boolean>
+  /** Copies the disk of a machine that is off. */
+  createSnapshot(order: { machineId: string; label: string }): Promise<SnapshotOutcome>
+  findSnapshot(id: string): Promise<ProviderSnapshot | undefined>
+  /** Oldest first. */
+  listSnapshotsByLabel(label: string): Promise<ProviderSnapshot[]>
+  listOurSnapshots(): Promise<ProviderSnapshot[]>
+  /** A snapshot that is not there counts as deleted. */
+  deleteSnapshot(id: string): Promise<void>
 }
 
 /** Policy 3d: agents run in Seoul. */
@@ -59,9 +89,22 @@ interface Instance {
   label: string
   tags?: string[]
   status: string
+  power_status: string
   main_ip: string
   internal_ip?: string
   date_created: string
+}
+
+interface Snapshot {
+  id: string
+  description: string
+  status: string
+  size: number
+  date_created: string
+}
+
+interface Page {
+  meta?: { links?: { next?: string } }
 }
 
 export function openMachines(
@@ -71,11 +114,11 @@ export function openMachines(
   const { environment } = vultr
   const ours = ['agentctl', `env:${environment}`]
   const bucket = tokenBucket(REQUESTS_PER_SECOND)
-  const call = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<VultrAnswer> =>
+  const call = (method: VultrMethod, path: string, body?: unknown): Promise<VultrAnswer> =>
     callVultr({ transport, baseUrl: vultr.baseUrl, apiKey: vultr.apiKey, bucket }, method, path, body)
 
-  const list = async (filter: Record<string, string>): Promise<ProviderMachine[]> => {
-    const found: ProviderMachine[] = []
+  const everyPage = async <T extends Page>(path: string, filter: Record<string, string>): Promise<T[]> => {
+    const pages: T[] = []
     let cursor = ''
     for (let page = 0; page < PAGES_MAX; page++) {
       const query = new URLSearchParams({
@@ -83,18 +126,31 @@ export function openMachines(
         per_page: String(PER_PAGE),
         ...(cursor ? { cursor } : {}),
       })
-      const answer = expectSuccess(await call('GET', `/instances?${query}`)) as {
-        instances: Instance[]
-        meta?: { links?: { next?: string } }
-      }
-      found.push(...answer.instances.map(machineOf))
+      const answer = expectSuccess(await call('GET', `${path}?${query}`)) as T
+      pages.push(answer)
       cursor = answer.meta?.links?.next ?? ''
       if (cursor === '') break
     }
+    return pages
+  }
+  const list = async (filter: Record<string, string>): Promise<ProviderMachine[]> => {
+    const pages = await everyPage<Page & { instances: Instance[] }>('/instances', filter)
     // Another environment may share the account; its machines are none of ours, whatever the filter let through.
-    return found
+    return pages
+      .flatMap(({ instances }) => instances.map(machineOf))
       .filter((machine) => ours.every((tag) => machine.tags.includes(tag)))
-      .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1))
+      .sort(oldestFirst)
+  }
+  // Snapshots have no tags; a beginning of the description is theirs. What the provider's own filter by description
+  // matches is not documented, so everything is listed and looked at here.
+  const prefix = `agentctl:${environment}:`
+  const listSnapshots = async (): Promise<ProviderSnapshot[]> => {
+    const pages = await everyPage<Page & { snapshots: Snapshot[] }>('/snapshots', {})
+    return pages
+      .flatMap(({ snapshots }) => snapshots)
+      .filter(({ description }) => description.startsWith(prefix))
+      .map((snapshot) => snapshotOf(snapshot, prefix))
+      .sort(oldestFirst)
   }
 
   return {
@@ -102,7 +158,7 @@ export function openMachines(
       const answer = await call('POST', '/instances', {
         region: REGION,
         plan: order.plan,
-        os_id: OPERATING_SYSTEM,
+        ...(order.snapshotId === undefined ? { os_id: OPERATING_SYSTEM } : { snapshot_id: order.snapshotId }),
         label: order.label,
         hostname: order.label.replaceAll('_', '-'),
         user_data: Buffer.from(order.userData).toString('base64'),
@@ -112,29 +168,86 @@ export function openMachines(
         activation_email: false,
         user_scheme: 'limited',
       })
-      if (answer.kind === 'not_sent') return { state: 'not_now' }
-      if (answer.kind === 'no_answer') return { state: 'unknown' }
-      if (answer.status === 202 || answer.status === 201) {
-        const { instance } = answer.body as { instance?: Instance }
-        return instance ? { state: 'created', machine: machineOf(instance) } : { state: 'unknown' }
-      }
-      if (answer.status === 429 || answer.status === 401 || answer.status === 403) return { state: 'not_now' }
-      if (answer.status >= 500) return { state: 'unknown' }
-      return { state: 'refused', message: refusalOf(answer.body) }
+      return outcomeOf(answer, (body) => {
+        const { instance } = body as { instance?: Instance }
+        return instance && { machine: machineOf(instance) }
+      })
     },
     async find(id) {
       const answer = await call('GET', `/instances/${encodeURIComponent(id)}`)
-      if (answer.kind === 'answer' && answer.status === 404) return undefined
+      if (isMissing(answer)) return undefined
       return machineOf((expectSuccess(answer) as { instance: Instance }).instance)
     },
     listByLabel: async (label) => (await list({ label })).filter((machine) => machine.label === label),
     listOurs: () => list({ tag: 'agentctl' }),
     async delete(id) {
       const answer = await call('DELETE', `/instances/${encodeURIComponent(id)}`)
-      if (answer.kind === 'answer' && answer.status === 404) return
+      if (isMissing(answer)) return
+      expectSuccess(answer)
+    },
+    async halt(id) {
+      const answer = await call('POST', `/instances/${encodeURIComponent(id)}/halt`)
+      if (isMissing(answer)) return
+      expectSuccess(answer)
+    },
+    async rebootWith(id, userData) {
+      const path = `/instances/${encodeURIComponent(id)}`
+      const patched = await call('PATCH', path, { user_data: Buffer.from(userData).toString('base64') })
+      if (isMissing(patched)) return false
+      expectSuccess(patched)
+      const booted = await call('POST', `${path}/reboot`)
+      if (isMissing(booted)) return false
+      expectSuccess(booted)
+      return true
+    },
+    async createSnapshot({ machineId, label }) {
+      const answer = await call('POST', '/snapshots', {
+        instance_id: machineId,
+        description: `${prefix}${label}`,
+      })
+      return outcomeOf(answer, (body) => {
+        const { snapshot } = body as { snapshot?: Snapshot }
+        return snapshot && { snapshot: snapshotOf(snapshot, prefix) }
+      })
+    },
+    async findSnapshot(id) {
+      const answer = await call('GET', `/snapshots/${encodeURIComponent(id)}`)
+      if (isMissing(answer)) return undefined
+      return snapshotOf((expectSuccess(answer) as { snapshot: Snapshot }).snapshot, prefix)
+    },
+    listSnapshotsByLabel: async (label) =>
+      (await listSnapshots()).filter((snapshot) => snapshot.label === label),
+    listOurSnapshots: listSnapshots,
+    async deleteSnapshot(id) {
+      const answer = await call('DELETE', `/snapshots/${encodeURIComponent(id)}`)
+      if (isMissing(answer)) return
       expectSuccess(answer)
     },
   }
+}
+
+function isMissing(answer: VultrAnswer): boolean {
+  return answer.kind === 'answer' && answer.status === 404
+}
+
+/** What is known after an order that must not be repeated blindly. */
+function outcomeOf<T extends object>(
+  answer: VultrAnswer,
+  read: (body: unknown) => T | undefined,
+): ({ state: 'created' } & T) | Exclude<CreateOutcome, { state: 'created' }> {
+  if (answer.kind === 'not_sent') return { state: 'not_now' }
+  if (answer.kind === 'no_answer') return { state: 'unknown' }
+  if (answer.status === 202 || answer.status === 201) {
+    const made = typeof answer.body === 'object' && answer.body !== null ? read(answer.body) : undefined
+    return made ? { state: 'created', ...made } : { state: 'unknown' }
+  }
+  if (answer.status === 429 || answer.status === 401 || answer.status === 403) return { state: 'not_now' }
+  if (answer.status >= 500) return { state: 'unknown' }
+  return { state: 'refused', message: refusalOf(answer.body) }
+}
+
+function oldestFirst(a: { id: string; createdAt: Date }, b: { id: string; createdAt: Date }): number {
+  return a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1)
 }
 
 type VultrAccount = Pick<Config['vultr'], 'baseUrl' | 'environment'> & { apiKey: Secret }
@@ -148,8 +261,19 @@ function machineOf(instance: Instance): ProviderMachine {
     label: instance.label,
     tags: instance.tags ?? [],
     status: instance.status,
+    isOn: instance.power_status !== 'stopped',
     address: address ?? null,
     createdAt: new Date(instance.date_created),
+  }
+}
+
+function snapshotOf(snapshot: Snapshot, prefix: string): ProviderSnapshot {
+  return {
+    id: snapshot.id,
+    label: snapshot.description.slice(prefix.length),
+    isComplete: snapshot.status === 'complete' && snapshot.size > 0,
+    sizeBytes: snapshot.size,
+    createdAt: new Date(snapshot.date_created),
   }
 }
 
