@@ -214,7 +214,7 @@ export const billingEndpoints = defineEndpoints({
     body: z.strictObject({ amountMicros: PositiveMicros }),
     response: Checkout,
     idempotencyKey: true,
-    problems: ['provider_unavailable'],
+    problems: ['provider_unavailable', 'cards_unavailable', 'idempotency_in_flight', 'idempotency_mismatch'],
   },
   'GET /v1/billing/checkouts/:checkout': {
     id: 'showCheckout',
@@ -226,6 +226,18 @@ export const billingEndpoints = defineEndpoints({
       status: Checkout.shape.status.optional(),
     }),
     response: Checkout,
+  },
+  'GET /checkout/done': {
+    id: 'showCheckoutDone',
+    summary: 'Where the payment processor sends somebody who has paid; credits nothing',
+    access: 'public',
+    rawResponse: 'text/html',
+  },
+  'GET /checkout/canceled': {
+    id: 'showCheckoutCanceled',
+    summary: 'Where the payment processor sends somebody who has not paid',
+    access: 'public',
+    rawResponse: 'text/html',
   },
   'POST /v1/webhooks/stripe': {
     id: 'stripeWebhook',

@@ -182,6 +182,12 @@ const table = {
     title: 'This service takes no payments on that chain',
     fix: 'See where to pay: agentctl billing deposit --address',
   },
+  cards_unavailable: {
+    status: 503,
+    exit: 7,
+    title: 'This service takes no payments by card',
+    fix: 'Pay on chain: agentctl billing deposit 25',
+  },
 
   // Only ever said by the CLI
   deposit_rejected: {

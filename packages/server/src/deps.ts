@@ -4,6 +4,7 @@ import type { Config } from './platform/config.ts'
 import type { Db } from './platform/db.ts'
 import type { Keyring, Pepper } from './platform/keyring.ts'
 import type { Log } from './platform/log.ts'
+import type { Cards } from './providers/cards/stripe.ts'
 import type { Chain } from './providers/chain/evm.ts'
 import type { Transfers } from './providers/chain/transfers.ts'
 import type { Machines } from './providers/machines/vultr.ts'
@@ -23,4 +24,6 @@ export interface Deps {
   chain: Chain
   /** One for each chain on which payments are taken. */
   transfers: readonly Transfers[]
+  /** Undefined where no cards are taken. */
+  cards: Cards | undefined
 }

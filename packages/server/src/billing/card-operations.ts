@@ -1,0 +1,157 @@
+import type { Deps } from '../deps.ts'
+import { secondsAfter } from '../platform/clock.ts'
+import type { Sql } from '../platform/db.ts'
+import {
+  type Lease,
+  type Operation,
+  type Outcome,
+  startOperation,
+  type Work,
+} from '../platform/operations.ts'
+import type { CardEvent } from '../providers/cards/card-event.ts'
+import type { Cards } from '../providers/cards/stripe.ts'
+import { type CardPaymentView, lookAtPayment, settleCheckout } from './card-payments.ts'
+import * as store from './checkout-store.ts'
+
+type Parts = Pick<Deps, 'db' | 'clock' | 'cards' | 'log'>
+
+const WATCH_SECONDS = 60
+/** A bank may take days; then it tells us, or the reconciliation finds out. */
+const WATCH_PROCESSING_SECONDS = 3600
+const RECONCILE_SECONDS = 86_400
+/** Business time can jump, and the database that wakes operations does not see it. */
+const RECONCILE_LOOK_SECONDS = 60
+/** Events are listed by when they happened; some are listed a little later. */
+const RECONCILE_OVERLAP_SECONDS = 3600
+/** Further back the processor does not remember. */
+const RECONCILE_SECONDS_MAX = 29 * 86_400
+
+/** The durable work of payments by card, by kind; nothing where no cards are taken. */
+export function cardWork(deps: Parts): Record<string, Work> {
+  const { cards } = deps
+  if (!cards) return {}
+  return {
+    'card-event': (operation, lease) => visitCardEvent(deps, cards, operation, lease),
+    'watch-checkout': (operation, lease) => visitCheckout(deps, cards, operation, lease),
+    'reconcile-cards': (operation, lease) => visitReconciliation(deps, cards, operation, lease),
+  }
+}
+
+export async function scheduleCardWork({ db, clock, cards }: Parts): Promise<void> {
+  if (!cards) return
+  const now = clock.now()
+  await startOperation(db.jobs, { kind: 'reconcile-cards', subject: 'cards', namespaceId: null, now })
+}
+
+/** Notes that something was told, once, together with the work that it makes. False when it was noted before. */
+export async function receiveCardEvent(tx: Sql, event: CardEvent, now: Date): Promise<boolean> {
+  if (!(await store.insertCardEvent(tx, { ...event, now }))) return false
+  await startOperation(tx, {
+    kind: 'card-event',
+    // Of its own, and not of the payment: two that come together then both lead to a look.
+    subject: `card-event:${event.id}`,
+    namespaceId: null,
+    stepData: { event: event.id },
+    now,
+  })
+  return true
+}
+
+async function visitCardEvent(
+  deps: Parts,
+  cards: Cards,
+  operation: Operation,
+  lease: Lease,
+): Promise<Outcome | 'settled'> {
+  const event = await store.findCardEvent(deps.db.jobs, String(operation.stepData.event))
+  const view = event && (await lookAtPayment(cards, event))
+  if (!view) return { state: 'done' }
+  await settleAndEnd(deps, cards, { view, operation, lease, outcome: () => ({ state: 'done' }) })
+  return 'settled'
+}
+
+/** Looks after a page although nothing is told: webhooks can be lost, and so can the answer that had the page. */
+async function visitCheckout(
+  deps: Parts,
+  cards: Cards,
+  operation: Operation,
+  lease: Lease,
+): Promise<Outcome | 'settled'> {
+  const id = String(operation.stepData.checkout)
+  const checkout = await store.findCheckout(deps.db.jobs, id)
+  if (!checkout) return { state: 'done' }
+  const next = (status: store.CheckoutStatus): Outcome => {
+    if (status === 'starting' || status === 'open') return { state: 'again', afterSeconds: WATCH_SECONDS }
+    if (status === 'processing') return { state: 'again', afterSeconds: WATCH_PROCESSING_SECONDS }
+    return { state: 'done' }
+  }
+  if (checkout.status === 'starting' && checkout.expiresAt <= deps.clock.now()) {
+    await lease.write(async (tx) => {
+      const locked = await store.lockCheckout(tx, id)
+      // Whatever page there may be: nobody was given its address, and now it has expired.
+      if (locked?.status === 'starting') {
+        await store.updateCheckout(tx, id, { ...locked, status: 'expired', paidAt: null })
+      }
+      await lease.settle(tx, { state: 'done' })
+    })
+    return 'settled'
+  }
+  const { status } = checkout
+  const isWaiting = status === 'open' || status === 'processing'
+  const view = isWaiting ? await lookAtPayment(cards, checkout) : undefined
+  if (!view) return next(status)
+  await settleAndEnd(deps, cards, { view, operation, lease, outcome: next })
+  return 'settled'
+}
+
+async function settleAndEnd(
+  { clock, log }: Parts,
+  cards: Cards,
+  visit: {
+    view: CardPaymentView
+    operation: Operation
+    lease: Lease
+    outcome: (status: store.CheckoutStatus) => Outcome
+  },
+): Promise<void> {
+  const { view, operation, lease } = visit
+  const result = await lease.write(async (tx) => {
+    const settled = await settleCheckout(tx, view, { isLive: cards.isLive, now: clock.now() })
+    const { reference } = view.session
+    const checkout = reference === null ? undefined : await store.findCheckout(tx, reference)
+    await lease.settle(tx, checkout ? visit.outcome(checkout.status) : { state: 'done' })
+    return settled
+  })
+  if (result === 'mismatch') {
+    // Not credited, and an operator has to look: we cannot tell whose mistake it is.
+    log.error('A payment by card is not what was asked for', {
+      provider: 'stripe',
+      operationId: operation.id,
+      providerId: view.session.id,
+    })
+  }
+}
+
+/** Once a day, everything that was told since: what never reached us is worked on now. */
+async function visitReconciliation(
+  { clock, log }: Parts,
+  cards: Cards,
+  operation: Operation,
+  lease: Lease,
+): Promise<Outcome> {
+  const now = clock.now()
+  const { upto } = operation.stepData
+  const again = { state: 'again', afterSeconds: RECONCILE_LOOK_SECONDS } as const
+  const sinceSeconds =
+    typeof upto === 'string' ? (now.getTime() - Date.parse(upto)) / 1000 : RECONCILE_SECONDS_MAX
+  if (sinceSeconds < RECONCILE_SECONDS) return again
+  const backSeconds = Math.min(sinceSeconds + RECONCILE_OVERLAP_SECONDS, RECONCILE_SECONDS_MAX)
+  const events = await cards.listEvents(secondsAfter(now, -backSeconds))
+  const ours = events.filter((event) => event.isLive === cards.isLive)
+  let missed = 0
+  for (const event of ours) {
+    if (await lease.write((tx) => receiveCardEvent(tx, event, now))) missed += 1
+  }
+  if (missed > 0) log.warn('Events of the card processor had not reached us', { count: missed })
+  return { ...again, stepData: { upto: now.toISOString() } }
+}

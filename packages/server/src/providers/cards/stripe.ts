@@ -1,0 +1,226 @@
+import type Stripe from 'stripe'
+import type { Config } from '../../platform/config.ts'
+import { faultOf, type Log } from '../../platform/log.ts'
+import { fetchOver, type Transport } from '../transport.ts'
+import { CARD_EVENT_TYPES, type CardEvent, readCardEvent } from './card-event.ts'
+
+/** What the processor is told about an order: an amount and our name for it, and nothing about who pays. */
+export interface CardOrder {
+  id: string
+  amountCents: number
+  title: string
+  expiresAt: Date
+  successUrl: string
+  cancelUrl: string
+}
+
+/**
+ * - `open`: there is a page. The same order again has the same page.
+ * - `busy`: the same order is being opened by somebody else at this moment.
+ * - `refused`: it will not be opened.
+ * - `unavailable`: nobody knows; the same order may be opened again.
+ */
+export type OpenOutcome =
+  | { status: 'open'; sessionId: string; url: string }
+  | { status: 'busy' | 'refused' | 'unavailable' }
+
+export interface CardSession {
+  id: string
+  /** Our name for the order. */
+  reference: string | null
+  status: 'open' | 'complete' | 'expired'
+  isPaid: boolean
+  isLive: boolean
+  amountCents: number | null
+  currency: string | null
+  payment: { id: string; status: 'processing' | 'received' | 'failed'; receivedCents: number } | null
+}
+
+/** Money that went back to the payer, or that the payer's bank has taken back. */
+export interface TakenBack {
+  id: string
+  kind: 'refund' | 'dispute'
+  amountCents: number
+  /** It came back to us after all: the refund failed, or the dispute was won. */
+  isUndone: boolean
+}
+
+/** Payments by card on the processor's own pages: numbers of cards never come here. */
+export interface Cards {
+  /** Whether real money moves. */
+  isLive: boolean
+  openCheckout(order: CardOrder): Promise<OpenOutcome>
+  /** The session as it is now; undefined: there is none. */
+  findSession(id: string): Promise<CardSession | undefined>
+  /** The session that a payment belongs to; undefined: none, so it is not one of ours. */
+  findSessionOfPayment(paymentId: string): Promise<CardSession | undefined>
+  listTakenBack(paymentId: string): Promise<TakenBack[]>
+  /** Everything that was told since, also what never reached us; the processor remembers 30 days. */
+  listEvents(since: Date): Promise<CardEvent[]>
+}
+
+const TIMEOUT_MS = 8_000
+const PAGE = 100
+
+/** The SDK is loaded at the first use: it takes longer than everything else at the start. */
+export function openCards(deps: {
+  stripe: NonNullable<Config['stripe']>
+  transport: Transport
+  log: Log
+}): Cards {
+  const { secretKey, baseUrl } = deps.stripe
+  let loading: Promise<Stripe> | undefined
+  const client = (): Promise<Stripe> => {
+    loading ??= connect(deps)
+    return loading
+  }
+  const isLive = !/^[a-z]+_test_/.test(secretKey.reveal())
+
+  const tryToOpen = async (order: CardOrder): Promise<OpenOutcome> => {
+    const stripe = await client()
+    try {
+      const { id, url } = await stripe.checkout.sessions.create(
+        {
+          mode: 'payment',
+          client_reference_id: order.id,
+          metadata: { checkout: order.id },
+          // Refunds and disputes name the payment and not the session.
+          payment_intent_data: { metadata: { checkout: order.id } },
+          line_items: [
+            {
+              quantity: 1,
+              price_data: {
+                currency: 'usd',
+                unit_amount: order.amountCents,
+                product_data: { name: order.title },
+              },
+            },
+          ],
+          expires_at: Math.floor(order.expiresAt.getTime() / 1000),
+          success_url: order.successUrl,
+          cancel_url: order.cancelUrl,
+        },
+        { idempotencyKey: `topup:${order.id}` },
+      )
+      return url ? { status: 'open', sessionId: id, url } : { status: 'refused' }
+    } catch (error) {
+      const { type, status } = kindOf(error)
+      const outcome =
+        type === 'StripeIdempotencyError' && status === 409
+          ? 'busy'
+          : type === 'StripeInvalidRequestError' || type === 'StripeIdempotencyError'
+            ? 'refused'
+            : 'unavailable'
+      deps.log.error('The card processor opened no page', {
+        provider: 'stripe',
+        step: outcome,
+        // The processor's own text may quote what it was sent.
+        fault: type ?? faultOf(error),
+        ...(status === undefined ? {} : { status }),
+      })
+      return { status: outcome }
+    }
+  }
+
+  const findSession = async (id: string): Promise<CardSession | undefined> => {
+    const stripe = await client()
+    try {
+      return viewOf(await stripe.checkout.sessions.retrieve(id, { expand: ['payment_intent'] }))
+    } catch (error) {
+      if (kindOf(error).status === 404) return undefined
+      throw error
+    }
+  }
+
+  return {
+    isLive,
+    async openCheckout(order) {
+      const first = await tryToOpen(order)
+      // The order's key makes it safe: what the first call may have done is found, not done twice.
+      return first.status === 'unavailable' ? tryToOpen(order) : first
+    },
+    findSession,
+    async findSessionOfPayment(paymentId) {
+      const stripe = await client()
+      const { data } = await stripe.checkout.sessions.list({ payment_intent: paymentId, limit: 1 })
+      return data[0] && findSession(data[0].id)
+    },
+    async listTakenBack(paymentId) {
+      const stripe = await client()
+      const taken: TakenBack[] = []
+      const about = { payment_intent: paymentId, limit: PAGE }
+      for await (const { id, amount, status } of stripe.refunds.list(about)) {
+        const isUndone = status === 'failed' || status === 'canceled'
+        taken.push({ id, kind: 'refund', amountCents: amount, isUndone })
+      }
+      for await (const { id, amount, status } of stripe.disputes.list(about)) {
+        // An inquiry is a question only; no money has moved.
+        if (status.startsWith('warning_')) continue
+        taken.push({ id, kind: 'dispute', amountCents: amount, isUndone: status === 'won' })
+      }
+      return taken
+    },
+    async listEvents(since) {
+      const stripe = await client()
+      const events: CardEvent[] = []
+      const query = {
+        types: [...CARD_EVENT_TYPES],
+        created: { gte: Math.floor(since.getTime() / 1000) },
+        limit: PAGE,
+      }
+      for await (const event of stripe.events.list(query)) {
+        const read = readCardEvent(event)
+        if (read) events.push(read)
+      }
+      return events
+    },
+  }
+
+  async function connect({ transport }: { transport: Transport }): Promise<Stripe> {
+    const { default: StripeClient } = await import('stripe')
+    const { hostname, port, protocol } = new URL(baseUrl)
+    const isPlain = protocol === 'http:'
+    return new StripeClient(secretKey.reveal(), {
+      apiVersion: '2026-10-28.endive',
+      host: hostname,
+      port: port || (isPlain ? '80' : '443'),
+      protocol: isPlain ? 'http' : 'https',
+      httpClient: StripeClient.createFetchHttpClient(fetchOver(transport, TIMEOUT_MS)),
+      // A repetition is decided on where it is known to be safe.
+      maxNetworkRetries: 0,
+      timeout: TIMEOUT_MS,
+      telemetry: false,
+    })
+  }
+}
+
+function viewOf(session: Stripe.Checkout.Session): CardSession {
+  const intent = session.payment_intent
+  if (typeof intent === 'string') throw new TypeError('The payment was not expanded.')
+  return {
+    id: session.id,
+    reference: session.client_reference_id,
+    status: session.status === 'complete' ? 'complete' : session.status === 'expired' ? 'expired' : 'open',
+    isPaid: session.payment_status === 'paid',
+    isLive: session.livemode,
+    amountCents: session.amount_total,
+    currency: session.currency,
+    payment: intent && {
+      id: intent.id,
+      status:
+        intent.status === 'succeeded'
+          ? 'received'
+          : intent.status === 'requires_payment_method' || intent.status === 'canceled'
+            ? 'failed'
+            : 'processing',
+      receivedCents: intent.amount_received,
+    },
+  }
+}
+
+function kindOf(error: unknown): { type?: string; status?: number } {
+  if (!(error instanceof Error)) return {}
+  const type = 'type' in error && typeof error.type === 'string' ? error.type : undefined
+  const status = 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined
+  return { ...(type === undefined ? {} : { type }), ...(status === undefined ? {} : { status }) }
+}
