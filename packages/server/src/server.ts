@@ -12,6 +12,7 @@ import { openKeyring, openPepper } from './platform/keyring.ts'
 import type { Log } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
+import { openCards } from './providers/cards/stripe.ts'
 import { openChain } from './providers/chain/evm.ts'
 import { openTransfers } from './providers/chain/transfers.ts'
 import { openMachines } from './providers/machines/vultr.ts'
@@ -46,7 +47,11 @@ export async function startServer({
     connectionsMax: 10,
   })
   const transport = openTransport({
-    processors: [config.twilio.baseUrl, config.vultr.baseUrl],
+    processors: [
+      config.twilio.baseUrl,
+      config.vultr.baseUrl,
+      ...(config.stripe ? [config.stripe.baseUrl] : []),
+    ],
     infrastructure: [config.chain.rpcUrl],
   })
   const deps: Deps = {
@@ -61,6 +66,7 @@ export async function startServer({
     machines: openMachines(config, transport),
     chain: openChain({ config, transport, log }),
     transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
+    cards: config.stripe && openCards({ stripe: config.stripe, transport, log }),
   }
   const stops: (() => Promise<void>)[] = []
   try {
