@@ -578,7 +578,7 @@ create table deposits (
   look_at timestamptz,
   unique (ledger_account_id, chain_id, tx_hash)
 );
-create index deposits_sought on deposits (chain_id, look_at) where look_at is not null;
+create index deposits_sought on deposits (chain_id, look_at) where look_at is not null or status = 'confirming';
 create index deposits_transaction on deposits (chain_id, tx_hash);
 create index deposits_account on deposits (ledger_account_id, created_at);
 comment on table deposits is 'Deposits of accounts, claimed or found.';

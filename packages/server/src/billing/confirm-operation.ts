@@ -14,8 +14,9 @@ const PAYMENTS_AT_ONCE = 500
 const FAILURES_MAX = 3
 const LOOKS_AT_ONCE = 20
 const LOOK_SECONDS_MAX = 30
-const IDLE_SECONDS = 30
 const BUSY_SECONDS = 1
+/** Somebody waits for credits, or only for a block to become final, or nothing is open. */
+const PAUSE_SECONDS = { awaited: BUSY_SECONDS, open: 5, none: 30 } as const
 
 export const confirmationSubject = (chainId: number): string => `deposits:${chainId}:confirm`
 export const scanSubject = (chainId: number): string => `deposits:${chainId}:scan`
@@ -31,8 +32,7 @@ export async function visitConfirmations(deps: Parts, transfers: Transfers, leas
   await eachApart(claimable, (payment) =>
     lease.write((tx) => resolveUnclaimed(tx, payment, deps.clock.now())),
   )
-  const isBusy = await store.isSeeking(deps.db.jobs, chainId)
-  return { state: 'again', afterSeconds: isBusy ? BUSY_SECONDS : IDLE_SECONDS }
+  return { state: 'again', afterSeconds: PAUSE_SECONDS[await store.findUrgency(deps.db.jobs, chainId)] }
 }
 
 async function settleOpen({ db, clock }: Parts, transfers: Transfers, lease: Lease): Promise<void> {

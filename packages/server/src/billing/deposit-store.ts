@@ -221,13 +221,16 @@ export function listSought(tx: Sql, chainId: number, now: Date, limit: number): 
     where chain_id = ${chainId} and look_at <= ${now} order by look_at limit ${limit}`
 }
 
-export async function isSeeking(tx: Sql, chainId: number): Promise<boolean> {
-  const rows = await tx`
-    select from deposits where chain_id = ${chainId} and look_at is not null
-    union all
-    select from payments where chain_id = ${chainId} and not is_final and state <> 'orphaned'
-    limit 1`
-  return rows.length > 0
+/** Whether somebody waits for credits on this chain, or anything is open at all. */
+export async function findUrgency(tx: Sql, chainId: number): Promise<'awaited' | 'open' | 'none'> {
+  const [row] = await tx<{ urgency: 'awaited' | 'open' | 'none' }[]>`
+    select case
+      when exists (select from deposits where chain_id = ${chainId} and (look_at is not null or status = 'confirming'))
+        then 'awaited'
+      when exists (select from payments where chain_id = ${chainId} and not is_final and state <> 'orphaned')
+        then 'open'
+      else 'none' end as urgency`
+  return row?.urgency ?? 'none'
 }
 
 export async function findDeposit(tx: Sql, id: string): Promise<DepositRow | undefined> {

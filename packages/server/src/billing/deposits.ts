@@ -29,6 +29,8 @@ export async function claimDeposit(
   if (!chain) throw new Problem('deposits_unavailable')
   const now = clock.now()
   const row = await db.work(async (tx) => {
+    // First: whoever confirms holds the row of its operation while it waits for a deposit's.
+    await wakeOperation(tx, confirmationSubject(chain.chainId))
     const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
     const sought = await store.countSought(tx, ledgerAccount)
     const { deposit, made } = await store.makeDeposit(tx, {
@@ -45,7 +47,6 @@ export async function claimDeposit(
       })
     }
     if (isAnew) await store.seekDeposit(tx, deposit.id, 'pending', now, now)
-    await wakeOperation(tx, confirmationSubject(chain.chainId))
     return isAnew ? { ...deposit, status: 'pending' as const, reason: null } : deposit
   })
   return shown(config, row)

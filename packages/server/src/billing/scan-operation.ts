@@ -72,10 +72,10 @@ async function currentCursor(
     verifiedBlock: known.verifiedBlock > ancestor ? ancestor + 1n : known.verifiedBlock,
   }
   await lease.write(async (tx) => {
+    await wakeOperation(tx, confirmationSubject(chainId))
     await store.dropBlocksAbove(tx, chainId, ancestor)
     await store.reopenPayments(tx, chainId, ancestor)
     await store.saveCursor(tx, chainId, rewound)
-    await wakeOperation(tx, confirmationSubject(chainId))
   })
   return rewound
 }
@@ -140,10 +140,11 @@ async function scan(
   const scanned = last
   if (scanned) {
     await lease.write(async (tx) => {
+      // First: whoever confirms holds the row of its operation while it waits for a payment's.
+      if (payments.length > 0) await wakeOperation(tx, confirmationSubject(chain.chainId))
       await recordTransfers(tx, chain, payments, clock.now())
       await store.saveBlock(tx, chain.chainId, scanned, BLOCKS_KEPT)
       await store.saveCursor(tx, chain.chainId, range.advance(next))
-      if (payments.length > 0) await wakeOperation(tx, confirmationSubject(chain.chainId))
     })
   }
   // What was read before the failure is kept: the next visit goes on from there.
