@@ -58,10 +58,6 @@ const sqlBesideRules = [
   'agents/retention.ts',
   'agents/secrets.ts',
   'agents/sweep.ts',
-  'app.ts',
-  'identity/expiry.ts',
-  'identity/limits.ts',
-  'identity/sms-counts.ts',
 ].map((path) => `packages/server/src/${path}: has SQL outside a store`)
 
 test('the tree keeps to the table of rooms and packages', () => {

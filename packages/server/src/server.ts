@@ -4,6 +4,7 @@ import { agentWork, scheduleAgentWork } from './agents/operations.ts'
 import { createApp } from './app.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
+import { identityWork, scheduleIdentityWork } from './identity/operations.ts'
 import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
 import type { Config } from './platform/config.ts'
@@ -84,11 +85,12 @@ export async function startServer({
       stops.push(() => router.close())
     }
     if (chosen.includes('worker')) {
+      await scheduleIdentityWork(deps)
       await scheduleAgentWork(deps)
       await scheduleBillingWork(deps)
       const worker = await startWorker(
         { ...deps, leaseSeconds: config.leaseSeconds },
-        { ...agentWork(deps), ...billingWork(deps) },
+        { ...identityWork(deps), ...agentWork(deps), ...billingWork(deps) },
       )
       stops.push(() => worker.stop())
     }

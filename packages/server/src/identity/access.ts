@@ -5,7 +5,9 @@ import type { Sql } from '../platform/db.ts'
 import type { Caller, Gates } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
 import { tokenHash, tokenKind } from '../platform/tokens.ts'
-import { findKeyByHash, findNamespace, findSessionByHash, touchKey, touchSession } from './store.ts'
+import { findKeyByHash, touchKey } from './key-store.ts'
+import { findNamespace } from './namespace-store.ts'
+import { findSessionByHash, touchSession } from './session-store.ts'
 
 const DAY_SECONDS = 86_400
 

@@ -8,26 +8,22 @@ import { Problem } from '../platform/problem.ts'
 import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
 import { requireRecentLogin } from './access.ts'
-import { readableName } from './namespace-names.ts'
-import type { Proof } from './proof.ts'
-import { beginSession } from './sessions.ts'
+import { findAccount, insertAccount, lockAccount } from './account-store.ts'
 import {
-  deleteOtherSessions,
   deletePhone,
-  findAccount,
   findAccountByProof,
-  insertAccount,
   insertLoginMethod,
-  insertMember,
-  insertNamespace,
-  insertSignup,
-  listNamespaces,
   listWallets,
-  lockAccount,
   lockProof,
   moveToNewestPepper,
-  takeSignup,
-} from './store.ts'
+} from './login-method-store.ts'
+import { insertMember } from './member-store.ts'
+import { readableName } from './namespace-names.ts'
+import { insertNamespace, listNamespaces } from './namespace-store.ts'
+import type { Proof } from './proof.ts'
+import { deleteOtherSessions } from './session-store.ts'
+import { beginSession } from './sessions.ts'
+import { insertSignup, takeSignup } from './signup-store.ts'
 
 /** Policy 9: the declaration of being 18 or older is a part of the one sentence that a new account agrees to. */
 export const TERMS_TEXT = 'I agree to the terms and the privacy policy, and I am 18 years old or older.'

@@ -2,10 +2,10 @@ import { scopes as allScopes } from '@agentctl/contract/endpoint.ts'
 import { expect, test } from 'vitest'
 import { openPool } from '../platform/db.ts'
 import { tokenKind } from '../platform/tokens.ts'
-import { identityService } from './test-service.ts'
+import { testIdentity } from './test-identity.ts'
 
-const service = await identityService()
-const { call, clock } = service
+const identity = await testIdentity()
+const { call, clock } = identity
 const DAY = 86_400
 const inDays = (days: number) => new Date(clock.now().getTime() + days * DAY * 1000).toISOString()
 
@@ -27,7 +27,7 @@ const refusal = (reply: { status: number; text: string }) =>
   `${reply.status} ${reply.text.replace(/req_\w+/, 'req')}`
 
 test('a key is shown once, works at once, and is stored as a hash', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const made = await makeKey(token)
   expect(tokenKind(made.key)).toBe('k')
   expect(made.expiresAt).toBe(inDays(90))
@@ -36,14 +36,14 @@ test('a key is shown once, works at once, and is stored as a hash', async () => 
   const listed = await call('GET /v1/keys', { token })
   expect(listed.json.keys).toMatchObject([{ id: made.id, prefix: made.key.slice(0, 15), revokedAt: null }])
   expect(listed.text).not.toContain(made.key)
-  const sql = openPool(service.databaseUrl, { connectionsMax: 1 })
+  const sql = openPool(identity.databaseUrl, { connectionsMax: 1 })
   const rows = await sql`select row_to_json(k)::text as row from api_keys k where id = ${made.id}`
   await sql.end()
   expect(String(rows[0]?.row)).not.toContain(made.key.slice(7, 37))
 })
 
 test('a key lives for 90 days unless told otherwise, or for ever where that is asked for', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const [usual, week, forever] = [
     await makeKey(token),
     await makeKey(token, { expiresInDays: 7 }),
@@ -58,7 +58,7 @@ test('a key lives for 90 days unless told otherwise, or for ever where that is a
 })
 
 test('making a key needs a login not older than ten minutes', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const made = await makeKey(token)
   clock.advance(600)
   await makeKey(token, { name: 'in time' })
@@ -71,7 +71,7 @@ test('making a key needs a login not older than ten minutes', async () => {
 })
 
 test('a key makes no key that may do more, elsewhere, or for longer than itself', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const name = 'narrow-house'
   await call('POST /v1/namespaces', { token, body: { name } })
   const wide = await makeKey(token, { expiresInDays: 30 })
@@ -94,7 +94,7 @@ test('a key makes no key that may do more, elsewhere, or for longer than itself'
 })
 
 test('a key without keys:manage touches no key, whatever else it may do', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const target = await makeKey(token)
   const scopes = allScopes.filter((scope) => scope !== 'keys:manage')
   const { key } = await makeKey(token, { scopes })
@@ -114,7 +114,7 @@ test('a key without keys:manage touches no key, whatever else it may do', async 
 })
 
 test('a key neither rotates nor revokes a wider one, and does not see those of other namespaces', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   await call('POST /v1/namespaces', { token, body: { name: 'one-room' } })
   const wide = await makeKey(token, { scopes: [...allScopes] })
   const narrow = await makeKey(token)
@@ -130,7 +130,7 @@ test('a key neither rotates nor revokes a wider one, and does not see those of o
 })
 
 test('a key does nothing that needs a login: no new login method, session, namespace or member', async () => {
-  const { token, wallet, accountId } = await service.newAccount()
+  const { token, wallet, accountId } = await identity.newAccount()
   const { key } = await makeKey(token, { scopes: [...allScopes], expiresInDays: null })
   for (const [route, body] of [
     ['GET /v1/account', undefined],
@@ -155,7 +155,7 @@ test('a key does nothing that needs a login: no new login method, session, names
 })
 
 test('after a rotation both keys work for the overlap, then only the successor does, with a life as long', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const old = await makeKey(token, { expiresInDays: 30 })
   clock.advance(300)
   const rotated = await call(`POST /v1/keys/${old.id}/rotate`, { token, body: { overlapSeconds: 3600 } })
@@ -171,7 +171,7 @@ test('after a rotation both keys work for the overlap, then only the successor d
 })
 
 test('an overlap does not make the old key live longer, and an overlap of nothing ends it', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const short = await makeKey(token, { expiresInDays: 1 })
   const ended = await makeKey(token)
   await call(`POST /v1/keys/${short.id}/rotate`, { token, body: { overlapSeconds: 30 * DAY } })
@@ -182,9 +182,9 @@ test('an overlap does not make the old key live longer, and an overlap of nothin
 })
 
 test('a revoked key is refused at once, and to a stranger no key exists', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const made = await makeKey(token)
-  const stranger = await service.newAccount()
+  const stranger = await identity.newAccount()
   const foreign = await call(`DELETE /v1/keys/${made.id}`, { token: stranger.token })
   expect(refusal(foreign)).toBe(refusal(await call('DELETE /v1/keys/key_0', { token: stranger.token })))
   expect((await whoami(made.key)).status).toBe(200)
@@ -194,7 +194,7 @@ test('a revoked key is refused at once, and to a stranger no key exists', async 
 })
 
 test('the use of a key is noted by the hour', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const made = await makeKey(token)
   const lastUsed = async () => {
     const { keys } = (await call('GET /v1/keys', { token })).json as { keys: { lastUsedAt: string | null }[] }
@@ -206,7 +206,7 @@ test('the use of a key is noted by the hour', async () => {
 })
 
 test('an account has at most a hundred live keys', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   for (let keys = 0; keys < 100; keys++) await makeKey(token)
   const body = { name: 'one too many', scopes: ['agents:read'] }
   expect((await call('POST /v1/keys', { token, body })).json.code).toBe('conflict')

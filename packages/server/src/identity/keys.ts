@@ -8,16 +8,16 @@ import { Problem } from '../platform/problem.ts'
 import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash } from '../platform/tokens.ts'
 import { enterNamespace, requireRecentLogin, requireScope } from './access.ts'
+import { lockAccount } from './account-store.ts'
 import {
   countLiveKeys,
   findKeyForUpdate,
   insertKey,
   type KeyRow,
   listKeys as listKeyRows,
-  lockAccount,
   retireKey,
   revokeKeyRow,
-} from './store.ts'
+} from './key-store.ts'
 
 type KeyDeps = Pick<Deps, 'db' | 'clock'>
 

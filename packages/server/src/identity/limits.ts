@@ -1,4 +1,6 @@
+import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
+import { deleteLatestTurn, listTurnTimes, type TurnRow, takeTurnRow } from './limit-store.ts'
 
 export interface Limit {
   name: string
@@ -24,59 +26,35 @@ export const limits = {
   walletPerAddress: { name: 'wallet-address', max: 120, windowSeconds: 600 },
 } as const satisfies Record<string, Limit>
 
-export interface Turn {
-  allowed: boolean
-  /** Turns that count, oldest first, this one included where it was allowed. */
-  times: Date[]
-}
-
 /**
- * Takes a turn, or says that there is none, in one statement: of two that come at once only one gets the last turn.
- * Meant for a transaction of its own that ends before anything is looked at, so that no later failure gives it back.
- * `subject` is a keyed hash.
+ * Takes a turn, or says that there is none. Meant for a transaction of its own that ends before anything is looked at,
+ * so that no later failure gives it back. `subject` is a keyed hash.
  */
-export async function takeTurn(tx: Sql, limit: Limit, subject: string, now: Date): Promise<Turn> {
-  const { max, windowSeconds, cooldownSeconds = null, lockSeconds = null } = limit
-  const windowStart = new Date(now.getTime() - windowSeconds * 1000)
-  const expiresAt = new Date(now.getTime() + windowSeconds * 1000)
-  const [turn] = await tx<Turn[]>`
-    insert into login_limits as l (key, times, last_allowed, expires_at)
-    values (${keyOf(limit, subject)}, array[${now}::timestamptz], true, ${expiresAt})
-    on conflict (key) do update set (times, last_allowed, expires_at) = (
-      select
-        case when turn.allowed
-          then (kept || ${now}::timestamptz)[greatest(1, cardinality(kept) + 2 - ${max}::int):] else kept end,
-        turn.allowed,
-        case when turn.allowed then ${expiresAt}::timestamptz else l.expires_at end
-      from (select array(select t from unnest(l.times) as t where t > ${windowStart} order by t) as kept) as still,
-        lateral (select coalesce(
-          (cardinality(kept) < ${max}::int
-            or kept[cardinality(kept)] + make_interval(secs => ${lockSeconds}::int) <= ${now}::timestamptz)
-          and (${cooldownSeconds}::int is null or cardinality(kept) = 0
-            or kept[cardinality(kept)] + make_interval(secs => ${cooldownSeconds}::int * 2 ^ (cardinality(kept) - 1))
-              <= ${now}::timestamptz),
-          false) as allowed) as turn
-    )
-    returning last_allowed as allowed, times`
+export async function takeTurn(tx: Sql, limit: Limit, subject: string, now: Date): Promise<TurnRow> {
+  const turn = await takeTurnRow(tx, {
+    key: keyOf(limit, subject),
+    max: limit.max,
+    cooldownSeconds: limit.cooldownSeconds ?? null,
+    lockSeconds: limit.lockSeconds ?? null,
+    now,
+    windowStart: secondsAfter(now, -limit.windowSeconds),
+    expiresAt: secondsAfter(now, limit.windowSeconds),
+  })
   return turn ?? { allowed: false, times: [] }
 }
 
 /** Whether the limit has no turn now, without taking one. */
 export async function isUsedUp(tx: Sql, limit: Limit, subject: string, now: Date): Promise<boolean> {
-  const [row] = await tx<{ times: Date[] }[]>`
-    select times from login_limits where key = ${keyOf(limit, subject)}`
-  const times = (row?.times ?? []).filter(
-    (time) => time.getTime() > now.getTime() - limit.windowSeconds * 1000,
-  )
+  const windowStart = secondsAfter(now, -limit.windowSeconds)
+  const times = (await listTurnTimes(tx, keyOf(limit, subject))).filter((time) => time > windowStart)
   const latest = times.at(-1)
   if (times.length < limit.max || !latest) return false
-  return limit.lockSeconds === undefined || latest.getTime() + limit.lockSeconds * 1000 > now.getTime()
+  return limit.lockSeconds === undefined || secondsAfter(latest, limit.lockSeconds) > now
 }
 
 /** Takes the latest turn back, for a try that was no failure after all. */
 export async function giveTurnBack(tx: Sql, limit: Limit, subject: string): Promise<void> {
-  await tx`
-    update login_limits set times = times[1:cardinality(times) - 1] where key = ${keyOf(limit, subject)}`
+  await deleteLatestTurn(tx, keyOf(limit, subject))
 }
 
 /** When the next turn can be had, seen from a turn that was just asked for. */

@@ -9,21 +9,20 @@ import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
 import { enterNamespace, type Namespace, roleReaches } from './access.ts'
 import {
-  countAgents,
   countOpenInvitations,
   deleteInvitationsBy,
-  deleteMember,
   findInvitationForUpdate,
-  findNamespace,
   insertInvitation,
+  markInvitationAccepted,
+} from './invitation-store.ts'
+import {
+  deleteMember,
   insertMember,
   listMembers as listMemberRows,
-  lockNamespace,
   type MemberRow,
-  markInvitationAccepted,
   setMemberRole,
-  setPayer,
-} from './store.ts'
+} from './member-store.ts'
+import { countAgents, findNamespace, lockNamespace, setPayer } from './namespace-store.ts'
 
 type MemberDeps = Pick<Deps, 'db' | 'clock'>
 

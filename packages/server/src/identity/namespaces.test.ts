@@ -2,10 +2,10 @@ import { type Role, roles } from '@agentctl/contract/endpoint.ts'
 import { expect, test } from 'vitest'
 import { openPool } from '../platform/db.ts'
 import { newToken } from '../platform/tokens.ts'
-import { identityService } from './test-service.ts'
+import { testIdentity } from './test-identity.ts'
 
-const service = await identityService()
-const { call, clock } = service
+const identity = await testIdentity()
+const { call, clock } = identity
 
 let names = 0
 const newName = () => {
@@ -16,7 +16,7 @@ const refusal = (reply: { status: number; text: string }) =>
   `${reply.status} ${reply.text.replace(/req_\w+/, 'req')}`
 
 async function newNamespace() {
-  const owner = await service.newAccount()
+  const owner = await identity.newAccount()
   const name = newName()
   const made = await call('POST /v1/namespaces', { token: owner.token, body: { name } })
   expect(made.status, made.text).toBe(201)
@@ -28,7 +28,7 @@ async function invite(token: string, name: string, role: Role) {
 }
 
 async function join(ownerToken: string, name: string, role: Role) {
-  const account = await service.newAccount()
+  const account = await identity.newAccount()
   const { json } = await invite(ownerToken, name, role)
   const joined = await call('POST /v1/invitations/accept', {
     token: account.token,
@@ -40,7 +40,7 @@ async function join(ownerToken: string, name: string, role: Role) {
 
 /** An agent as another room would have made it. */
 async function insertAgent(namespaceId: string, status: string): Promise<string> {
-  const sql = openPool(service.databaseUrl, { connectionsMax: 1 })
+  const sql = openPool(identity.databaseUrl, { connectionsMax: 1 })
   const id = `agt_${names}${status}`
   await sql`
     insert into agents (id, namespace_id, name, label, size, status, created_at, used_at)
@@ -60,7 +60,7 @@ test('a namespace is made, listed, renamed and deleted, and its name is free aga
   }
   expect(namespaces.map((each) => each.name)).toContain(renamed)
   expect((await call(`DELETE /v1/namespaces/${renamed}`, { token })).status).toBe(204)
-  const other = await service.newAccount()
+  const other = await identity.newAccount()
   const again = await call('POST /v1/namespaces', { token: other.token, body: { name: renamed } })
   expect(again.status).toBe(201)
 })
@@ -79,7 +79,7 @@ test('a namespace with agents stays, and one whose agents are gone leaves their 
   const { token } = owner
   const agent = await insertAgent(id, 'running')
   expect((await call(`DELETE /v1/namespaces/${name}`, { token })).json.code).toBe('namespace_not_empty')
-  const sql = openPool(service.databaseUrl, { connectionsMax: 1 })
+  const sql = openPool(identity.databaseUrl, { connectionsMax: 1 })
   await sql`update agents set status = 'deleted' where id = ${agent}`
   expect((await call(`DELETE /v1/namespaces/${name}`, { token })).status).toBe(204)
   expect((await call(`GET /v1/namespaces/${name}/members`, { token })).status).toBe(404)
@@ -101,7 +101,7 @@ test('an account keeps at least one namespace, also when two are deleted at once
 
 test('to a stranger a namespace looks as if it did not exist, whatever is asked of it', async () => {
   const { owner, name } = await newNamespace()
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const requests = (namespace: string): [string, unknown][] => [
     [`GET /v1/namespaces/${namespace}/members`, undefined],
     [`PATCH /v1/namespaces/${namespace}`, { name: newName() }],
@@ -122,9 +122,9 @@ test('to a stranger a namespace looks as if it did not exist, whatever is asked 
 test('an invitation is good for one new member and seven days', async () => {
   const { owner, name } = await newNamespace()
   const [first, second, late] = [
-    await service.newAccount(),
-    await service.newAccount(),
-    await service.newAccount(),
+    await identity.newAccount(),
+    await identity.newAccount(),
+    await identity.newAccount(),
   ]
   const accept = (token: string, code: unknown) =>
     call('POST /v1/invitations/accept', { token, body: { code } })
@@ -241,7 +241,7 @@ test('a member who leaves or loses the role takes the open invitations along', a
     token: owner.token,
     body: { role: 'viewer' },
   })
-  const guest = await service.newAccount()
+  const guest = await identity.newAccount()
   const joined = await call('POST /v1/invitations/accept', { token: guest.token, body: { code: json.code } })
   expect(joined.json.code).toBe('invitation_invalid')
 })

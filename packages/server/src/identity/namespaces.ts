@@ -4,18 +4,18 @@ import type { Caller } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
 import { Problem } from '../platform/problem.ts'
 import { enterNamespace, type Namespace } from './access.ts'
+import { lockAccount } from './account-store.ts'
+import { insertMember } from './member-store.ts'
 import {
   countAgents,
   countOwnNamespaces,
   deleteNamespaceRow,
   emptyNamespace,
-  insertMember,
   insertNamespace,
   listNamespaces as listNamespaceRows,
-  lockAccount,
   lockNamespace,
   renameNamespaceRow,
-} from './store.ts'
+} from './namespace-store.ts'
 
 type NamespaceDeps = Pick<Deps, 'db' | 'clock'>
 

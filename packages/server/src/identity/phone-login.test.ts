@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto'
 import { beforeEach, expect, test } from 'vitest'
 import { openPool } from '../platform/db.ts'
-import { type CallOptions, identityService, newAddress, PEPPER_1, PEPPER_2 } from './test-service.ts'
+import { type CallOptions, newAddress, PEPPER_1, PEPPER_2, testIdentity } from './test-identity.ts'
 
-const service = await identityService()
-const { call, clock } = service
+const identity = await testIdentity()
+const { call, clock } = identity
 
 // Codes that these tests never type in would trip the breaker for the tests after them.
-beforeEach(() => service.db.as({ account: null }, (tx) => tx`delete from sms_counts`))
+beforeEach(() => identity.db.as({ account: null }, (tx) => tx`delete from sms_counts`))
 
 let numbers = 0
 /** A number in a range of its own, so that the limit of one test's range is not another's. */
@@ -22,7 +22,7 @@ const verify = (challengeId: unknown, code: string, options: CallOptions & { mor
     body: { challengeId, code, ...options.more },
     from: options.from ?? newAddress(),
   })
-const latestCode = async (phone: string) => (await service.codes(phone)).at(-1) ?? ''
+const latestCode = async (phone: string) => (await identity.codes(phone)).at(-1) ?? ''
 const wrong = (code: string) => (code === '000000' ? '000001' : '000000')
 const refusal = (text: string) => text.replace(/req_\w+/, 'req')
 
@@ -64,7 +64,7 @@ test('a sign-up waits a quarter of an hour for the terms', async () => {
 })
 
 test('a number that codes cannot be sent to is refused at once, and nothing is spent on it', async () => {
-  const before = (await service.sentToProvider()).length
+  const before = (await identity.sentToProvider()).length
   const refusals = {
     fixedLine: '+82212345678',
     voip: '+827012345678',
@@ -90,7 +90,7 @@ test('a number that codes cannot be sent to is refused at once, and nothing is s
     extension: 'invalid_request',
     words: 'invalid_request',
   })
-  expect(await service.sentToProvider()).toHaveLength(before)
+  expect(await identity.sentToProvider()).toHaveLength(before)
 })
 
 test('wrong, expired, used, unknown and locked codes are refused in the same words, to the byte', async () => {
@@ -118,7 +118,7 @@ test('wrong, expired, used, unknown and locked codes are refused in the same wor
   for (let tries = 0; tries < 5; tries++) note('guess', await verify(guess.json.challengeId, wrong(right)))
   note('after five tries', await verify(guess.json.challengeId, right))
 
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const linking = newPhone()
   const link = await call('POST /v1/account/phone', { token, body: { phone: linking }, from: newAddress() })
   note('meant for linking', await verify(link.json.challengeId, await latestCode(linking)))
@@ -141,34 +141,34 @@ test('five tries at once are five tries, however many were sent', async () => {
   const phone = newPhone()
   const { json } = await start(phone)
   const code = await latestCode(phone)
-  const before = (await service.sentToProvider()).length
+  const before = (await identity.sentToProvider()).length
   await Promise.all(Array.from({ length: 20 }, () => verify(json.challengeId, wrong(code))))
-  const checks = (await service.sentToProvider()).slice(before)
+  const checks = (await identity.sentToProvider()).slice(before)
   expect(checks.filter(({ path }) => path.endsWith('/VerificationCheck'))).toHaveLength(5)
 })
 
 test('a code can be asked for again after 30, 60, 120 and 240 seconds, and five times a day', async () => {
   const phone = newPhone()
   for (const pause of [30, 60, 120, 240]) {
-    const sent = (await service.codes(phone)).length
+    const sent = (await identity.codes(phone)).length
     const { json } = await start(phone)
-    expect(await service.codes(phone)).toHaveLength(sent + 1)
+    expect(await identity.codes(phone)).toHaveLength(sent + 1)
     expect(json.resendAt).toBe(new Date(clock.now().getTime() + pause * 1000).toISOString())
     clock.advance(pause - 1)
     const early = await start(phone)
     expect(early.status).toBe(202)
     expect(early.json.resendAt).toBe(new Date(clock.now().getTime() + 1000).toISOString())
-    expect(await service.codes(phone)).toHaveLength(sent + 1)
+    expect(await identity.codes(phone)).toHaveLength(sent + 1)
     clock.advance(1)
   }
   await start(phone)
   clock.advance(7200)
   const sixth = await start(phone)
   expect(sixth.status).toBe(202)
-  expect(await service.codes(phone)).toHaveLength(5)
+  expect(await identity.codes(phone)).toHaveLength(5)
   clock.advance(86_400)
   await start(phone)
-  expect(await service.codes(phone)).toHaveLength(6)
+  expect(await identity.codes(phone)).toHaveLength(6)
 })
 
 test('asking again too early takes the code under way along, with the tries that it has had', async () => {
@@ -194,10 +194,10 @@ test('ten failures in a day lock the codes of a phone for an hour, and no re-sen
     for (let tries = 0; tries < 5; tries++) await verify(json.challengeId, wrong(code))
   }
   clock.advance(700)
-  const sent = (await service.codes(phone)).length
+  const sent = (await identity.codes(phone)).length
   const locked = await start(phone)
   expect(locked.status).toBe(202)
-  expect(await service.codes(phone)).toHaveLength(sent)
+  expect(await identity.codes(phone)).toHaveLength(sent)
   // Live sessions go on: the lock is no weapon.
   expect((await call('GET /v1/whoami', { token })).status).toBe(200)
 
@@ -260,8 +260,8 @@ test('numbers in a row have ten codes sent in an hour, and the eleventh answer l
   for (let last = 0; last < 11; last++) replies.push(await start(`${range}${1000 + last}`))
   const shapes = replies.map(({ status, text }) => `${status} ${text.replace(/chl_\w+/, 'chl')}`)
   expect(new Set(shapes).size).toBe(1)
-  expect(await service.codes(`${range}1009`)).toHaveLength(1)
-  expect(await service.codes(`${range}1010`)).toHaveLength(0)
+  expect(await identity.codes(`${range}1009`)).toHaveLength(1)
+  expect(await identity.codes(`${range}1010`)).toHaveLength(0)
 })
 
 test('whatever the provider says, the answer is the same for a known and an unknown phone', async () => {
@@ -276,7 +276,7 @@ test('whatever the provider says, the answer is the same for a known and an unkn
   await note(known)
   await note(newPhone())
   const path = '/v2/Services/'
-  await service.fault({
+  await identity.fault({
     kind: 'status',
     path,
     times: 1,
@@ -284,11 +284,11 @@ test('whatever the provider says, the answer is the same for a known and an unkn
     body: { code: 60410, message: 'blocked' },
   })
   await note(newPhone())
-  await service.fault({ kind: 'html-503', path, times: 1 })
+  await identity.fault({ kind: 'html-503', path, times: 1 })
   await note(newPhone())
-  await service.fault({ kind: 'drop-before', path, times: 1 })
+  await identity.fault({ kind: 'drop-before', path, times: 1 })
   await note(newPhone())
-  await service.fault({ kind: 'status', path, times: 1, status: 401, body: { code: 20003 } })
+  await identity.fault({ kind: 'status', path, times: 1, status: 401, body: { code: 20003 } })
   await note(newPhone())
   expect([...shapes]).toHaveLength(1)
 })
@@ -297,7 +297,7 @@ test('a provider in trouble while a code is checked is named, and costs no try o
   const phone = newPhone()
   const { json } = await start(phone)
   const code = await latestCode(phone)
-  await service.fault({ kind: 'html-503', path: '/v2/Services/', times: 1 })
+  await identity.fault({ kind: 'html-503', path: '/v2/Services/', times: 1 })
   expect((await verify(json.challengeId, code)).json.code).toBe('provider_unavailable')
   expect((await verify(json.challengeId, code)).json.status).toBe('terms_required')
 })
@@ -323,7 +323,7 @@ test('forty sign-ups of one phone at once end with one account', async () => {
 })
 
 test('a linked phone logs in, replaces the one before, and ends the other sessions', async () => {
-  const { token, accountId, wallet } = await service.newAccount()
+  const { token, accountId, wallet } = await identity.newAccount()
   const link = async (phone: string) => {
     const started = await call('POST /v1/account/phone', { token, body: { phone }, from: newAddress() })
     return call('POST /v1/account/phone/verify', {
@@ -353,16 +353,16 @@ test('a new pepper keeps every phone, and moves it at its next login', async () 
   const [moved, unmoved] = [newPhone(), newPhone()]
   const before = [await logIn(moved), await logIn(unmoved)]
   clock.advance(600)
-  service.usePeppers(PEPPER_1, PEPPER_2)
+  identity.usePeppers(PEPPER_1, PEPPER_2)
   const after = await logIn(moved)
   expect(after.json).toMatchObject({ created: false, account: before[0]?.json.account })
 
   clock.advance(600)
-  service.usePeppers(PEPPER_2)
+  identity.usePeppers(PEPPER_2)
   expect((await logIn(moved)).json).toMatchObject({ created: false, account: before[0]?.json.account })
   // Nobody can tell any more whose it was: this is the price of dropping a pepper too early.
   expect((await logIn(unmoved)).json.created).toBe(true)
-  service.usePeppers(PEPPER_1)
+  identity.usePeppers(PEPPER_1)
 })
 
 test('a sign-up that began before a new pepper makes no second account of a phone that has moved to it', async () => {
@@ -371,14 +371,14 @@ test('a sign-up that began before a new pepper makes no second account of a phon
   const proved = await verify(json.challengeId, await latestCode(phone))
   clock.advance(60)
   const first = await logIn(phone)
-  service.usePeppers(PEPPER_1, PEPPER_2)
+  identity.usePeppers(PEPPER_1, PEPPER_2)
   clock.advance(120)
   const late = await start(phone)
   const again = await verify(late.json.challengeId, await latestCode(phone))
   expect(again.json).toMatchObject({ status: 'logged_in', account: first.json.account })
   const raced = await call('POST /v1/logins/accept-terms', { body: { signupToken: proved.json.signupToken } })
   expect(raced.json.code).toBe('login_failed')
-  service.usePeppers(PEPPER_1)
+  identity.usePeppers(PEPPER_1)
 })
 
 test('a phone number is told to the provider, with nothing else about anybody, and kept nowhere', async () => {
@@ -388,21 +388,21 @@ test('a phone number is told to the provider, with nothing else about anybody, a
   clock.advance(60)
   const path = '/v2/Services/'
   const text = `The number ${phone} is blocked`
-  await service.fault({ kind: 'status', path, times: 1, status: 403, body: { code: 60410, message: text } })
+  await identity.fault({ kind: 'status', path, times: 1, status: 403, body: { code: 60410, message: text } })
   await start(phone)
   clock.advance(120)
-  await service.fault({ kind: 'status', path, times: 1, status: 500, body: { code: 20500, message: text } })
+  await identity.fault({ kind: 'status', path, times: 1, status: 500, body: { code: 20500, message: text } })
   await start(phone)
 
-  const sent = (await service.sentToProvider())
+  const sent = (await identity.sentToProvider())
     .map(({ body }) => body)
     .filter((body) => body.includes(number))
   expect(new Set(sent)).toEqual(new Set([`To=${encodeURIComponent(phone)}&Channel=sms`]))
-  expect(service.logged()).toContain('60410')
-  expect(service.logged()).toContain('20500')
-  expect(service.logged()).not.toContain(number)
+  expect(identity.logged()).toContain('60410')
+  expect(identity.logged()).toContain('20500')
+  expect(identity.logged()).not.toContain(number)
 
-  const sql = openPool(service.databaseUrl, { connectionsMax: 1 })
+  const sql = openPool(identity.databaseUrl, { connectionsMax: 1 })
   const tables = await sql<{ name: string }[]>`
     select relname as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`
   for (const { name } of tables) {

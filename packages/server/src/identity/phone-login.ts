@@ -7,15 +7,15 @@ import { type Phone, parsePhone } from '../providers/sms/phone.ts'
 import { clientNetwork } from './client-network.ts'
 import { giveTurnBack, isUsedUp, type Limit, limits, nextTurnAt, takeTurn } from './limits.ts'
 import type { Pace } from './pace.ts'
-import { formsOf, type HashedPhone, type Proof } from './proof.ts'
-import { countConversion, countSend, isPumped, uncountSend } from './sms-counts.ts'
 import {
   beginPhoneChallenge,
   consumePhoneChallenge,
   noteProviderId,
   type PhoneChallengeRow,
   tryPhoneChallenge,
-} from './store.ts'
+} from './phone-challenge-store.ts'
+import { formsOf, type HashedPhone, type Proof } from './proof.ts'
+import { countConversion, countSend, isPumped, uncountSend } from './sms-counts.ts'
 
 type PhoneDeps = Pick<Deps, 'config' | 'db' | 'clock' | 'pepper' | 'sms'>
 

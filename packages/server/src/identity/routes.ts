@@ -12,13 +12,14 @@ import {
   TERMS_TEXT,
   whoami,
 } from './accounts.ts'
+import type { KeyRow } from './key-store.ts'
 import { createKey, listKeys, type NewKey, revokeKey, rotateKey } from './keys.ts'
+import type { MemberRow } from './member-store.ts'
 import { acceptInvitation, inviteMember, listMembers, removeMember, setRole } from './members.ts'
 import { createNamespace, deleteNamespace, listNamespaces, renameNamespace } from './namespaces.ts'
 import { newPace } from './pace.ts'
 import { startPhoneChallenge, verifyPhone } from './phone-login.ts'
 import { listSessions, revokeSession } from './sessions.ts'
-import type { KeyRow, MemberRow } from './store.ts'
 import { startWalletChallenge, verifyWallet } from './wallet-login.ts'
 
 export type IdentityDeps = Pick<Deps, 'config' | 'db' | 'clock' | 'log' | 'pepper' | 'sms' | 'chain'>

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
 import { newToken } from '../platform/tokens.ts'
-import { identityService, newAddress, type TestService } from './test-service.ts'
+import { newAddress, type TestIdentity, testIdentity } from './test-identity.ts'
 
-const service = await identityService()
-const { call, clock } = service
+const identity = await testIdentity()
+const { call, clock } = identity
 const DAY = 86_400
 
 /** Another session of the same account. */
-async function logInAgain(account: Awaited<ReturnType<TestService['newAccount']>>, device?: string) {
+async function logInAgain(account: Awaited<ReturnType<TestIdentity['newAccount']>>, device?: string) {
   const from = newAddress()
   const started = await call('POST /v1/logins/wallet', { body: { address: account.wallet.address }, from })
   const message = String(started.json.message)
@@ -21,7 +21,7 @@ const refusal = (reply: { status: number; text: string }) =>
   `${reply.status} ${reply.text.replace(/req_\w+/, 'req')}`
 
 test('tokens that are unknown, of another kind, mistyped or no tokens are refused alike', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const mistyped = `${token.slice(0, -1)}${token.endsWith('a') ? 'b' : 'a'}`
   const tokens = [newToken('s'), newToken('k'), newToken('m'), newToken('u')].map((each) => each.reveal())
   const refusals = await Promise.all([...tokens, mistyped, 'hello', 'actl_s_'].map(whoami))
@@ -31,7 +31,7 @@ test('tokens that are unknown, of another kind, mistyped or no tokens are refuse
 })
 
 test('a session that is used lives for 90 days, and an idle one for 30', async () => {
-  const account = await service.newAccount()
+  const account = await identity.newAccount()
   const used = account.token
   const idle = await logInAgain(account)
   for (let days = 0; days < 90; days += 15) {
@@ -43,7 +43,7 @@ test('a session that is used lives for 90 days, and an idle one for 30', async (
 })
 
 test('sessions are listed without their tokens, and revoked one by one', async () => {
-  const account = await service.newAccount()
+  const account = await identity.newAccount()
   const other = await logInAgain(account, 'agentctl 0.1.0 on linux')
   const listed = await call('GET /v1/account/sessions', { token: account.token })
   const sessions = listed.json.sessions as { id: string; current: boolean; device: string | null }[]
@@ -56,7 +56,7 @@ test('sessions are listed without their tokens, and revoked one by one', async (
   expect(listed.text).not.toContain(other.slice(7))
 
   const id = sessions.find(({ current }) => !current)?.id
-  const stranger = await service.newAccount()
+  const stranger = await identity.newAccount()
   const foreign = await call(`DELETE /v1/account/sessions/${id}`, { token: stranger.token })
   const missing = await call('DELETE /v1/account/sessions/ses_0', { token: stranger.token })
   expect(refusal(foreign)).toBe(refusal(missing))
@@ -67,13 +67,13 @@ test('sessions are listed without their tokens, and revoked one by one', async (
 })
 
 test('logging out ends the session on the server', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   expect((await call('POST /v1/logout', { token })).status).toBe(204)
   expect((await whoami(token)).status).toBe(401)
 })
 
 test('an account keeps its fifty latest sessions', async () => {
-  const account = await service.newAccount()
+  const account = await identity.newAccount()
   clock.advance(1)
   for (let logins = 0; logins < 50; logins++) await logInAgain(account)
   expect((await whoami(account.token)).status).toBe(401)

@@ -7,7 +7,13 @@ import { Problem } from '../platform/problem.ts'
 import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash } from '../platform/tokens.ts'
 import { SESSION_LIFETIME } from './access.ts'
-import { deleteSession, insertSession, listLiveSessions, type SessionRow, trimSessions } from './store.ts'
+import {
+  deleteSession,
+  insertSession,
+  listLiveSessions,
+  type SessionRow,
+  trimSessions,
+} from './session-store.ts'
 
 const SESSIONS_MAX = 50
 

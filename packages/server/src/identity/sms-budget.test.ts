@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto'
 import { beforeEach, expect, test } from 'vitest'
-import { identityService, newAddress } from './test-service.ts'
+import { newAddress, testIdentity } from './test-identity.ts'
 
-const service = await identityService({ env: { SMS_DAILY_BUDGET: '60' } })
-const { call, clock } = service
+const identity = await testIdentity({ env: { SMS_DAILY_BUDGET: '60' } })
+const { call, clock } = identity
 
-beforeEach(() => service.db.as({ account: null }, (tx) => tx`delete from sms_counts`))
+beforeEach(() => identity.db.as({ account: null }, (tx) => tx`delete from sms_counts`))
 
 let numbers = 0
 const newPhone = () => {
@@ -23,7 +23,7 @@ async function send(count: number, convert: number): Promise<number[]> {
     const { status, json } = await start(phone)
     statuses.push(status)
     if (sent >= convert) continue
-    const [code = ''] = await service.codes(phone)
+    const [code = ''] = await identity.codes(phone)
     const body = { challengeId: json.challengeId, code }
     expect((await call('POST /v1/logins/phone/verify', { body, from: newAddress() })).status).toBe(200)
   }
@@ -31,12 +31,12 @@ async function send(count: number, convert: number): Promise<number[]> {
 }
 
 test('the budget of a day is not overspent, also by those who come at once, and comes back', async () => {
-  const before = (await service.sentToProvider()).length
+  const before = (await identity.sentToProvider()).length
   const replies = await Promise.all(Array.from({ length: 65 }, () => start(newPhone())))
   const accepted = replies.filter(({ status }) => status === 202).length
   expect(accepted).toBeGreaterThan(50)
   expect(accepted).toBeLessThanOrEqual(60)
-  expect((await service.sentToProvider()).length - before).toBe(accepted)
+  expect((await identity.sentToProvider()).length - before).toBe(accepted)
   const refused = replies.find(({ status }) => status === 503)
   expect(refused?.json).toMatchObject({ code: 'unavailable', fix: expect.stringContaining('--wallet') })
   clock.advance(86_400 + 300)
@@ -66,7 +66,7 @@ test('where a fifth come back, codes go on', async () => {
 })
 
 test('a number that the provider refuses costs nothing of the budget', async () => {
-  await service.fault({ kind: 'status', path: '/v2/', times: 60, status: 403, body: { code: 60605 } })
+  await identity.fault({ kind: 'status', path: '/v2/', times: 60, status: 403, body: { code: 60605 } })
   const statuses = await send(61, 0)
   expect(new Set(statuses)).toEqual(new Set([202]))
 })

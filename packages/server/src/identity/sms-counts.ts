@@ -1,4 +1,5 @@
 import type { Sql } from '../platform/db.ts'
+import { addConversion, addSend, removeSend, sumCounts, sumSends } from './sms-count-store.ts'
 
 const STEP_MS = 300_000
 const DAY_MS = 86_400_000
@@ -9,23 +10,17 @@ const LOOK_BACK_MS = 6 * 3_600_000
 
 /** Counts a code that is about to be paid for; the answer is how many there were within a day, in all countries. */
 export async function countSend(tx: Sql, country: string, now: Date): Promise<number> {
-  await tx`
-    insert into sms_counts as c (country, at, sent) values (${country}, ${stepOf(now)}, 1)
-    on conflict (at, country) do update set sent = c.sent + 1`
-  const [row] = await tx<{ sent: number }[]>`
-    select coalesce(sum(sent), 0)::int as sent from sms_counts where at > ${before(now, DAY_MS)}`
-  return row?.sent ?? 0
+  await addSend(tx, country, stepOf(now))
+  return sumSends(tx, before(now, DAY_MS))
 }
 
 export async function uncountSend(tx: Sql, country: string, now: Date): Promise<void> {
-  await tx`
-    update sms_counts set sent = greatest(sent - 1, 0) where country = ${country} and at = ${stepOf(now)}`
+  await removeSend(tx, country, stepOf(now))
 }
 
 /** Counted where its send was counted. */
 export async function countConversion(tx: Sql, country: string, sentAt: Date): Promise<void> {
-  await tx`
-    update sms_counts set converted = converted + 1 where country = ${country} and at = ${stepOf(sentAt)}`
+  await addConversion(tx, country, stepOf(sentAt))
 }
 
 /**
@@ -33,10 +28,9 @@ export async function countConversion(tx: Sql, country: string, sentAt: Date): P
  * a good morning would look like an attack; it closes again by itself as the sends grow old.
  */
 export async function isPumped(tx: Sql, country: string, now: Date): Promise<boolean> {
-  const [row] = await tx<{ sent: number; converted: number }[]>`
-    select coalesce(sum(sent), 0)::int as sent, coalesce(sum(converted), 0)::int as converted from sms_counts
-    where country = ${country} and at > ${before(now, LOOK_BACK_MS)} and at <= ${before(now, 2 * STEP_MS)}`
-  return row !== undefined && row.sent >= SENDS_MIN && row.converted < row.sent * CONVERSION_MIN
+  const within = { after: before(now, LOOK_BACK_MS), until: before(now, 2 * STEP_MS) }
+  const { sent, converted } = await sumCounts(tx, country, within)
+  return sent >= SENDS_MIN && converted < sent * CONVERSION_MIN
 }
 
 function stepOf(time: Date): Date {

@@ -1,9 +1,9 @@
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { expect, test } from 'vitest'
-import { identityService, newAddress } from './test-service.ts'
+import { newAddress, testIdentity } from './test-identity.ts'
 
-const service = await identityService()
-const { call, clock } = service
+const identity = await testIdentity()
+const { call, clock } = identity
 
 const newWallet = () => privateKeyToAccount(generatePrivateKey())
 
@@ -70,7 +70,7 @@ test('a wallet makes an account after the terms, with a namespace of its own, an
 })
 
 test('a login with a key needs no chain, and addresses are shown with their checksum', async () => {
-  const { token, wallet } = await service.newAccount()
+  const { token, wallet } = await identity.newAccount()
   const account = await call('GET /v1/account', { token })
   expect(account.json).toMatchObject({ phone: null, wallets: [{ address: wallet.address }] })
 })
@@ -123,7 +123,7 @@ test('whatever is wrong with a message or a signature, the refusal is the same t
 })
 
 test('a message for a login links nothing, and one for a link logs nobody in', async () => {
-  const { token } = await service.newAccount()
+  const { token } = await identity.newAccount()
   const wallet = newWallet()
   const forLogin = await messageFor(wallet.address)
   const linked = await call('POST /v1/account/wallets/verify', {
@@ -140,7 +140,7 @@ test('a message for a login links nothing, and one for a link logs nobody in', a
 })
 
 test('a link that another account began is of no use to this one', async () => {
-  const [one, other] = [await service.newAccount(), await service.newAccount()]
+  const [one, other] = [await identity.newAccount(), await identity.newAccount()]
   const wallet = newWallet()
   const started = await call('POST /v1/account/wallets', {
     token: one.token,
@@ -155,7 +155,7 @@ test('a link that another account began is of no use to this one', async () => {
 })
 
 test('an account can have several wallets, and a wallet belongs to one account', async () => {
-  const [one, other] = [await service.newAccount(), await service.newAccount()]
+  const [one, other] = [await identity.newAccount(), await identity.newAccount()]
   const link = async (token: string, wallet: typeof one.wallet) => {
     const started = await call('POST /v1/account/wallets', { token, body: { address: wallet.address } })
     const message = String(started.json.message)

@@ -8,7 +8,11 @@ import { clientNetwork } from './client-network.ts'
 import { limits, takeTurn } from './limits.ts'
 import type { Pace } from './pace.ts'
 import type { Proof } from './proof.ts'
-import { insertWalletChallenge, takeWalletChallenge, type WalletChallengeRow } from './store.ts'
+import {
+  insertWalletChallenge,
+  takeWalletChallenge,
+  type WalletChallengeRow,
+} from './wallet-challenge-store.ts'
 
 type WalletDeps = Pick<Deps, 'config' | 'db' | 'clock' | 'chain' | 'pepper'>
 

@@ -22,6 +22,8 @@ export interface Db {
   work<T>(run: (tx: Sql) => Promise<T>): Promise<T>
   /** Calls back for each notification; resolves once it listens. */
   listen(channel: string, heard: (payload: string) => void, listening?: () => void): Promise<void>
+  /** Resolves once the database has answered. */
+  ping(): Promise<void>
   close(): Promise<void>
 }
 
@@ -62,6 +64,9 @@ export function openDb(urls: DbUrls): Db {
     work: (run) => inTransaction(jobs, run),
     async listen(channel, heard, listening) {
       await jobs.listen(channel, heard, listening)
+    },
+    async ping() {
+      await jobs`select 1`
     },
     async close() {
       await Promise.all([app.end({ timeout: 5 }), jobs.end({ timeout: 5 })])

@@ -22,7 +22,7 @@ import { afterAll, expect, test } from 'vitest'
 import { silentLog } from '../../platform/log.ts'
 import { openChain } from '../../providers/chain/evm.ts'
 import { openTransport } from '../../providers/transport.ts'
-import { identityService, newAddress } from '../test-service.ts'
+import { newAddress, testIdentity } from '../test-identity.ts'
 import { compiledWalletFile, compileWallet } from './compile.ts'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'agentctl-contract-wallet-'))
@@ -31,7 +31,7 @@ afterAll(async () => {
   await localChain.stop()
   rmSync(dataDir, { recursive: true, force: true })
 })
-const { call } = await identityService({ rpcUrl: localChain.rpcUrl })
+const { call } = await testIdentity({ rpcUrl: localChain.rpcUrl })
 
 /** The factory that every development chain has at the same address. */
 const CREATE2_FACTORY = '0x4e59b44847b379578588920ca78fbf26c0b4956c'

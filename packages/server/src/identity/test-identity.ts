@@ -26,7 +26,7 @@ export interface Reply {
   json: Record<string, unknown>
 }
 
-export interface TestService {
+export interface TestIdentity {
   app: Hono
   db: Db
   databaseUrl: string
@@ -60,9 +60,9 @@ export const PEPPER_2 = { id: '2', key: Buffer.alloc(32, 2).toString('base64') }
 let addresses = 0
 
 /** The routes of this room on a real database, against the stand-in of the SMS provider, at a time that stands still. */
-export async function identityService(
+export async function testIdentity(
   options: { env?: Record<string, string>; rpcUrl?: string } = {},
-): Promise<TestService> {
+): Promise<TestIdentity> {
   const dataDir = mkdtempSync(join(tmpdir(), 'agentctl-identity-'))
   const database = await testDatabase()
   const twilio = await startTwilio({ dataDir, log: () => {} })

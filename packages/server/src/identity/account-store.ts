@@ -1,0 +1,29 @@
+import type { Sql } from '../platform/db.ts'
+
+export async function insertAccount(tx: Sql, accountId: string, now: Date): Promise<void> {
+  await tx`insert into accounts (id, created_at, terms_accepted_at) values (${accountId}, ${now}, ${now})`
+}
+
+export interface AccountRow {
+  id: string
+  createdAt: Date
+  termsAcceptedAt: Date
+  phoneLinkedAt: Date | null
+}
+
+export async function findAccount(tx: Sql, accountId: string): Promise<AccountRow | undefined> {
+  const [row] = await tx<AccountRow[]>`
+    select a.id, a.created_at as "createdAt", a.terms_accepted_at as "termsAcceptedAt",
+      p.linked_at as "phoneLinkedAt"
+    from accounts a left join phones p on p.account_id = a.id
+    where a.id = ${accountId}`
+  return row
+}
+
+/**
+ * Serialises changes to what an account has: its keys, wallets, namespaces. Rows that refer to it (a session that
+ * begins) need not wait.
+ */
+export async function lockAccount(tx: Sql, accountId: string): Promise<void> {
+  await tx`select 1 from accounts where id = ${accountId} for no key update`
+}

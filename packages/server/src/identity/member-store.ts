@@ -1,0 +1,36 @@
+import type { Role } from '@agentctl/contract/endpoint.ts'
+import type { Sql } from '../platform/db.ts'
+
+export interface MemberRow {
+  accountId: string
+  role: Role
+  createdAt: Date
+}
+
+export function listMembers(tx: Sql, namespaceId: string): Promise<MemberRow[]> {
+  return tx<MemberRow[]>`
+    select account_id as "accountId", role, created_at as "createdAt"
+    from members where namespace_id = ${namespaceId} order by created_at, account_id limit 500`
+}
+
+export async function insertMember(
+  tx: Sql,
+  member: { namespaceId: string; accountId: string; role: Role; now: Date },
+): Promise<void> {
+  await tx`
+    insert into members (namespace_id, account_id, role, created_at)
+    values (${member.namespaceId}, ${member.accountId}, ${member.role}, ${member.now})`
+}
+
+export async function setMemberRole(
+  tx: Sql,
+  namespaceId: string,
+  accountId: string,
+  role: Role,
+): Promise<void> {
+  await tx`update members set role = ${role} where namespace_id = ${namespaceId} and account_id = ${accountId}`
+}
+
+export async function deleteMember(tx: Sql, namespaceId: string, accountId: string): Promise<void> {
+  await tx`delete from members where namespace_id = ${namespaceId} and account_id = ${accountId}`
+}
