@@ -102,8 +102,12 @@ async function estimate(
   call: { from: Hex; to: Hex; data: Hex },
 ): Promise<bigint> {
   try {
-    // A quarter more: the state may change until the payment is mined, and what is not used is not paid.
-    return ((await node.number('eth_estimateGas', [call])) * 5n) / 4n
+    // Of the chain as it is: with what waits, an earlier payment that this one replaces would seem to be made already,
+    // and a second one to the same address takes less gas.
+    const estimated = await node.number('eth_estimateGas', [call, 'latest'])
+    // The state may change until it is mined: should the receiver be emptied, the first payment to it takes 17,100 gas
+    // more. What is not used is not paid.
+    return (estimated * 5n) / 4n + 20_000n
   } catch (error) {
     if (!(error instanceof NodeRefusal)) throw error
     throw new Failure(

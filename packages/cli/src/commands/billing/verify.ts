@@ -34,7 +34,7 @@ export const verify = defineCommand({
     }
     ctx.out.result(
       { ...verdict, keyKnown },
-      `Valid: ${verdict.entries} entries, balance ${dollars(verdict.balanceMicros)}, signed ` +
+      `Valid: ${verdict.entries === 1 ? '1 entry' : `${verdict.entries} entries`}, balance ${dollars(verdict.balanceMicros)}, signed ` +
         `${printable(verdict.signedAt)} by key ${printable(verdict.keyId)}.`,
     )
     if (!keyKnown) {
