@@ -10,12 +10,15 @@ import type { ServerClient } from './server-client.ts'
 export class WrongBlob extends Error {}
 
 const REQUEST_BLOBS = 5000
+const LOOKS_AT_ONCE = 8
 const BLOB_BYTES_MAX = 512 * 1024 * 1024
 
 /** Blobs by their hash; what is in the folder under its hash was verified. */
 export class BlobCache {
   readonly #folder: string
   readonly #server: ServerClient
+  /** File and moment of its last change, by hash. */
+  readonly #verified = new Map<string, string>()
 
   constructor(folder: string, server: ServerClient) {
     this.#folder = folder
@@ -29,9 +32,11 @@ export class BlobCache {
   /** Makes sure of all these blobs, fetching those that are missing or spoiled. */
   async ensure(blobs: ReadonlyMap<string, number>, signal: AbortSignal): Promise<void> {
     const missing: string[] = []
-    for (const [sha256, size] of blobs) {
-      if (!(await this.#holds(sha256, size))) missing.push(sha256)
+    const queue = blobs[Symbol.iterator]()
+    const lookAtRest = async () => {
+      for (const [sha256, size] of queue) if (!(await this.#holds(sha256, size))) missing.push(sha256)
     }
+    await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, lookAtRest))
     for (let start = 0; start < missing.length; start += REQUEST_BLOBS) {
       await this.#fetch(missing.slice(start, start + REQUEST_BLOBS), signal)
     }
@@ -40,17 +45,26 @@ export class BlobCache {
   /** Forgets everything but these blobs. */
   async keepOnly(wanted: ReadonlySet<string>): Promise<void> {
     for (const name of await readdir(this.#folder)) {
-      if (!wanted.has(name)) await rm(this.path(name), { force: true })
+      if (wanted.has(name)) continue
+      this.#verified.delete(name)
+      await rm(this.path(name), { force: true })
     }
   }
 
-  /** A power cut can leave a file with the right name and length and the wrong bytes, so its hash is taken again. */
+  /**
+   * A power cut can leave a file with the right name and length and the wrong bytes, so its hash is taken again, once
+   * in the life of a runner unless the file changes.
+   */
   async #holds(sha256: string, size: number): Promise<boolean> {
     const found = await stat(this.path(sha256)).catch(() => undefined)
     if (found?.size !== size) return false
+    const state = `${found.ino} ${found.ctimeMs}`
+    if (this.#verified.get(sha256) === state) return true
     const hash = createHash('sha256')
     await pipeline(createReadStream(this.path(sha256)), hash)
-    return hash.digest('hex') === sha256
+    if (hash.digest('hex') !== sha256) return false
+    this.#verified.set(sha256, state)
+    return true
   }
 
   async #fetch(sha256s: string[], signal: AbortSignal): Promise<void> {

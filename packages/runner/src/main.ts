@@ -6,6 +6,7 @@ import { findAgentUser } from './agent-user.ts'
 import { BackOff, pause } from './back-off.ts'
 import { BlobCache } from './blob-cache.ts'
 import { obtainCredential } from './credential.ts'
+import { forget } from './forget.ts'
 import { LogShipper } from './log-shipper.ts'
 import type { Machine } from './machine.ts'
 import { machineLayout, makeDirectories, ownSha256 } from './machine-layout.ts'
@@ -108,7 +109,13 @@ async function main(): Promise<void> {
     }
     updating = false
   }
+  let forgetting = false
   const onDesired = (desired: Desired) => {
+    if (desired.forget && !forgetting) {
+      forgetting = true
+      void forget(machine, supervisor, server, { runnerSha256, port, revision: desired.revision })
+    }
+    if (forgetting) return
     supervisor.desire(desired)
     if (wantedRunner !== desired.runner.sha256) {
       wantedRunner = desired.runner.sha256

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { chmod, chown, copyFile, mkdir, readdir, rename } from 'node:fs/promises'
+import { chmod, chown, copyFile, lstat, mkdir, readdir, rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { DesiredRelease } from '@agentctl/contract/runner.ts'
@@ -89,5 +89,7 @@ export async function keepOnlyReleases(releases: string, wanted: ReadonlySet<str
 
 /** rm walks by open folders, so that an agent cannot lead it elsewhere with a link put in its way. */
 const removeTree = async (path: string): Promise<void> => {
+  // Most often there is nothing, and a process less to start.
+  if (!(await lstat(path).catch(() => undefined))) return
   await run('rm', ['-rf', '--', path])
 }

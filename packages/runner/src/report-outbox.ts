@@ -7,6 +7,8 @@ import { readJsonState, writeState } from './state-file.ts'
 /** More than this many reports can only pile up while an agent crash-loops and the server is away. */
 const KEPT_MAX = 200
 
+const PROGRESS: ReadonlySet<Report['state']> = new Set(['fetching', 'installing', 'starting'])
+
 /** Brings reports to the server in their order, at least once each, also across a kill of the runner. */
 export class ReportOutbox {
   readonly #server: ServerClient
@@ -24,7 +26,11 @@ export class ReportOutbox {
     this.#send()
   }
 
+  /** What was still to be said about the progress of the same release is overtaken, unless it is on its way. */
   add(report: Report): void {
+    const overtaken = (one: Report, at: number): boolean =>
+      one.releaseId === report.releaseId && PROGRESS.has(one.state) && (at > 0 || !this.#sending)
+    this.#reports = this.#reports.filter((one, at) => !overtaken(one, at))
     this.#reports.push(report)
     if (this.#reports.length > KEPT_MAX) this.#reports.splice(0, this.#reports.length - KEPT_MAX)
     this.#keep()
