@@ -62,7 +62,14 @@ export async function deploy(
         now,
       })
       const begun = (await findAgentById(tx, agent.id)) ?? agent
-      return { agent: agentView(deps, begun), release: releaseView(release), ...quote(request.config.size) }
+      // By the jobs role: a member who deploys sees how long the owner's credits last, and nothing else of them.
+      const quoted = await quote(deps.db.jobs, {
+        accountId: account,
+        subject: agent.id,
+        size: request.config.size,
+        now,
+      })
+      return { agent: agentView(deps, begun), release: releaseView(release), ...quoted }
     }),
   )
 }

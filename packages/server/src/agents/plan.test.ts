@@ -22,7 +22,7 @@ test('a plan for a new agent says what is made, what travels and what it costs',
       },
       "balance": {
         "creditsMicros": "0",
-        "runwaySeconds": null,
+        "runwaySeconds": 0,
       },
       "changes": [
         "Create the agent hello in the namespace fresh; its address is http://hello-fresh.agents.localhost:8788 if that is free.",

@@ -15,7 +15,7 @@ import { findAgentByName, findRelease, listReleaseFiles } from './store.ts'
 
 /** What a deploy would do and cost. No changes means that what would be deployed is what serves now. */
 export async function planDeploy(
-  deps: Pick<Deps, 'db' | 'config'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   caller: Caller,
   request: DeployRequest,
   role: Role,
@@ -55,7 +55,12 @@ export async function planDeploy(
         missing,
         missingBytes: missing.reduce((bytes, sha256) => bytes + (contents.get(sha256) ?? 0), 0),
       },
-      ...quote(size),
+      ...(await quote(deps.db.jobs, {
+        accountId: namespace.ownerAccountId,
+        subject: agent?.id,
+        size,
+        now: deps.clock.now(),
+      })),
       timeline: timeline(size),
     }
   })

@@ -167,6 +167,13 @@ export function listDepleted(tx: Sql, limit: number): Promise<{ accountId: strin
     limit ${limit}`
 }
 
+/** What a subject burns an hour at this moment. */
+export async function findRate(tx: Sql, subject: string): Promise<bigint> {
+  const [row] = await tx<{ micros: bigint }[]>`
+    select rate_micros as micros from meters where subject = ${subject} and to_at is null`
+  return row?.micros ?? 0n
+}
+
 export async function findMeterState(tx: Sql): Promise<{ upto: Date; newest: string }> {
   const [row] = await tx<{ upto: Date; newest: string }[]>`
     select upto, coalesce((select max(id) from meters), 0)::text as newest from meter_watermark`
