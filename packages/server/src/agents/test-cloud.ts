@@ -51,6 +51,10 @@ export interface TestCloud {
     status?: number
   }): Promise<void>
   instances(): Promise<{ id: string; label: string }[]>
+  /** Descriptions of the snapshots at the provider. */
+  snapshots(): Promise<string[]>
+  /** What an agent burns now, in micro-USD an hour; 0 for nothing. */
+  rate(agentId: string): Promise<number>
   /** Speaks for the runner of the newest machine of an agent, once that is another one than the given. */
   machineOf(agentId: string, after?: TestMachine): Promise<TestMachine>
 }
@@ -242,6 +246,12 @@ export async function testCloud({
       if (!response.ok) throw new Error(await response.text())
     },
     instances: () => deps.machines.listOurs().then((all) => all.map(({ id, label }) => ({ id, label }))),
+    snapshots: () => deps.machines.listOurSnapshots().then((all) => all.map(({ label }) => label)),
+    async rate(agentId) {
+      const [row] = await sql<{ rate: number }[]>`
+        select rate_micros::int as rate from meters where subject = ${agentId} and to_at is null`
+      return row?.rate ?? 0
+    },
     async machineOf(agentId, after) {
       const machine = await eventually(async () => {
         const [row] = await sql<{ id: string; providerId: string }[]>`
@@ -303,6 +313,17 @@ export class TestMachine {
     for (;;) {
       const desired = await this.poll()
       if (desired.release?.id === releaseId) return desired
+    }
+  }
+
+  /** Polls until it is told to forget, and says that it has. */
+  async forgets(): Promise<void> {
+    for (;;) {
+      const desired = await this.poll()
+      if (!desired.forget) continue
+      const body = { protocol: 1, runnerSha256: sha256('runner'), revision: this.revision, port: 7070 }
+      await this.post('/v1/runner/poll', { ...body, emptied: true })
+      return
     }
   }
 
