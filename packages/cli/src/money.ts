@@ -34,7 +34,7 @@ export function parseDollars(said: string, what: string): string {
   }
   if (text === '') throw refuse('is empty')
   if (/^[-\u2212]/.test(text)) throw refuse('is negative')
-  if (/^\d[\d_' ]*,[\d,.]*$/.test(text)) {
+  if (/^\d[\d._' ]*,[\d,.]*$/.test(text)) {
     throw refuse('has a comma (the decimal point is a point, and thousands are not separated)')
   }
   if (/^\d[\d_' .]*[_' ][\d_' .]*$/.test(text)) throw refuse('has a separator within the number')

@@ -3,6 +3,7 @@ import type { Context } from '../context.ts'
 import { exitCodeOf, Failure } from '../failure.ts'
 
 const POLL_SECONDS = 20
+const PROMPT_MS = 500
 /** For how long the service may be away while what we wait for goes on without us. */
 const PATIENCE_MS = 60_000
 
@@ -40,8 +41,14 @@ export async function waitUntilSettled<T>(ctx: Context, wait: StateWait<T>): Pro
         })
       }
       try {
+        const asked = performance.now()
+        const before = wait.tells(now)
         now = await wait.ask(now, Math.max(1, Math.min(POLL_SECONDS, Math.ceil(left))))
         lastAnswer = performance.now()
+        // Whoever answers at once that nothing has changed does not hold questions, and is not to be flooded.
+        if (lastAnswer - asked < PROMPT_MS && wait.tells(now) === before && wait.goesOn(now)) {
+          await pause(PROMPT_MS, ctx.signal)
+        }
       } catch (error) {
         if (!(error instanceof Failure) || exitCodeOf(error.code) !== 7) throw error
         if (performance.now() - lastAnswer > PATIENCE_MS || performance.now() > deadline) {

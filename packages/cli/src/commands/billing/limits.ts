@@ -40,12 +40,11 @@ export const limits = defineCommand({
 })
 
 const describe = (limits: ResponseOf<'GET /v1/billing/limits'>): string => {
-  const shown = (micros: string | null, unit: string) =>
-    micros === null ? 'none' : `${dollars(micros)} a${unit === 'hour' ? 'n' : ''} ${unit}`
+  const shown = (micros: string | null) => (micros === null ? 'none' : dollars(micros))
   return pairs([
-    ['notice above', shown(limits.softHourlyMicros, 'hour')],
-    ['', shown(limits.softMonthlyMicros, 'month')],
-    ['never above', shown(limits.hardHourlyMicros, 'hour')],
-    ['', shown(limits.hardMonthlyMicros, 'month')],
+    ['soft hourly', shown(limits.softHourlyMicros)],
+    ['soft monthly', shown(limits.softMonthlyMicros)],
+    ['hard hourly', shown(limits.hardHourlyMicros)],
+    ['hard monthly', shown(limits.hardMonthlyMicros)],
   ])
 }

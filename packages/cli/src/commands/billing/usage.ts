@@ -51,7 +51,7 @@ export const usage = defineCommand({
 })
 
 const headline = ({ since, until, totalMicros, forecastMicros }: Usage): string =>
-  `${dollars(totalMicros)} from ${since.slice(0, 10)} to ${until.slice(0, 10)}. ` +
+  `${dollars(totalMicros)} from ${since.slice(0, 10)} to ${until.slice(0, 10)}.\n` +
   `If all goes on as it is, this month comes to ${dollars(forecastMicros)}.`
 
 const bars: Record<(typeof groups)[number], (usage: Usage) => Bar[]> = {
