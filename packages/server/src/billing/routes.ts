@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts'
 import type { Api } from '../platform/http.ts'
 import { lazyWakes } from '../platform/wakes.ts'
+import { checksummed } from '../providers/chain/transfers.ts'
 import { balanceOf } from './balance.ts'
 import { awaitDeposit, claimDeposit, listDeposits } from './deposits.ts'
 import { historyPage } from './history.ts'
@@ -44,8 +45,8 @@ export function billingRoutes(
       chain: name,
       chainId,
       rpcUrl: publicRpcUrl,
-      token,
-      address,
+      token: { ...token, address: checksummed(token.address) },
+      address: checksummed(address),
     })),
   }))
   api.on('POST /v1/billing/deposits', ({ caller, body }) => claimDeposit(deps, caller.accountId, body))

@@ -3,6 +3,7 @@ import {
   BaseError,
   BlockNotFoundError,
   createPublicClient,
+  getAddress,
   type Hex,
   HttpRequestError,
   http,
@@ -172,6 +173,11 @@ export function isPayment(chain: DepositChain, transfer: Transfer): boolean {
     transfer.from !== chain.address &&
     creditMicros(chain, transfer.amount) > 0n
   )
+}
+
+/** An address as people and wallets compare it: with the checksum in its capitals. */
+export function checksummed(address: string): string {
+  return getAddress(address)
 }
 
 /** Micro-USD for an amount of the token's smallest unit; less than one is dust. */
