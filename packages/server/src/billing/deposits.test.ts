@@ -460,6 +460,26 @@ test('a reorganisation of what was final is undone too', async () => {
   await booksMatchTheChain()
 })
 
+test('a reorganisation of an unclaimed payment takes it off the unclaimed account; if it returns, it is there once', async () => {
+  const nobody = await chain.somebody(50n * DOLLAR)
+  const { hash, raw } = await chain.pay(nobody, treasury, 9n * DOLLAR)
+  await settled()
+  const unclaimed = async () =>
+    (await listUnclaimed(db.jobs, 100)).filter((one) => one.txHash === hash).map((one) => one.amountMicros)
+  expect(await unclaimed()).toEqual([9n * DOLLAR])
+  await reorganise(6)
+  await chain.node.dropTransaction({ hash }).catch(() => {})
+  await chain.mine(2)
+  await look()
+  await look()
+  expect(await unclaimed()).toEqual([])
+  await chain.client.sendRawTransaction({ serializedTransaction: raw }).catch(() => {})
+  await settled()
+  await look()
+  expect(await unclaimed()).toEqual([9n * DOLLAR])
+  await booksMatchTheChain()
+})
+
 // Nodes
 
 const pays = async (micros: bigint) => {
