@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Deposit } from '@agentctl/contract/billing.ts'
@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type Answers, type Asked, type FakeApi, refusal, startFakeApi } from './testing/fake-api.ts'
 import { BREAK_OFF, type NodeProxy, startNodeProxy } from './testing/node-proxy.ts'
 import { type Machine, newMachine, type Ran } from './testing/run-cli.ts'
+import { writeKeystore } from './testing/write-keystore.ts'
 
 const ERC20 = parseAbi([
   'function balanceOf(address) view returns (uint256)',
@@ -277,6 +278,64 @@ describe('a deposit from the wallet', () => {
     expect(await arrived()).toBe(25_000_000n)
   })
 
+  test('is not made when the token refuses it', async () => {
+    const wallet = await payer(30_000_000n)
+    const refused = {
+      jsonrpc: '2.0',
+      id: 1,
+      error: { code: 3, message: 'execution reverted: Blacklistable' },
+    }
+    proxy.between.set('eth_estimateGas', async () => refused)
+    const ran = await machine.run(['billing', 'deposit', '25', '--json'], { env: env(wallet) })
+    expect(ran.code).toBe(1)
+    expect(errorOf(ran)).toMatchObject({
+      code: 'deposit_rejected',
+      message: 'USDC on local refuses the transfer: execution reverted: Blacklistable',
+    })
+    expect(sentToNode()).toBe(0)
+  })
+
+  test('that the chain does not take for want of coins is forgotten, so that it can be repeated', async () => {
+    const wallet = await payer(30_000_000n)
+    const refused = { code: -32000, message: 'insufficient funds for gas * price + value' }
+    proxy.between.set('eth_sendRawTransaction', async () => ({ jsonrpc: '2.0', id: 1, error: refused }))
+    expect((await machine.run(['billing', 'deposit', '25'], { env: env(wallet) })).code).toBe(5)
+    expect(remembered()).toEqual([])
+    proxy.between.clear()
+    expect((await machine.run(['billing', 'deposit', '25'], { env: env(wallet) })).code).toBe(0)
+    expect(await arrived()).toBe(25_000_000n)
+  })
+
+  test('works on a chain without a base fee, and from a keystore', async () => {
+    const wallet = await payer(30_000_000n)
+    proxy.between.set('eth_getBlockByNumber', async (_, pass) => {
+      const { result, ...rest } = (await pass()) as { result: Record<string, unknown> }
+      return { ...rest, result: { ...result, baseFeePerGas: undefined } }
+    })
+    writeFileSync(
+      join(machine.home, 'keystore.json'),
+      writeKeystore(Buffer.from(wallet.privateKey.slice(2), 'hex'), 'secret word'),
+    )
+    const ran = await machine.run(['billing', 'deposit', '25', '--keystore', 'keystore.json', '--json'], {
+      env: {
+        AGENTCTL_API_URL: api.url,
+        AGENTCTL_API_KEY: key,
+        AGENTCTL_KEYSTORE_PASSWORD: 'secret word',
+      },
+    })
+    expect(ran.code).toBe(0)
+    const { type } = await node().getTransaction({ hash: JSON.parse(ran.stdout).txHash })
+    expect(type).toBe('legacy')
+    expect(await arrived()).toBe(25_000_000n)
+  })
+
+  test('with an API key, which may not see the wallets of the account, says so and pays', async () => {
+    const wallet = await newWallet(30_000_000n)
+    answers['GET /v1/account'] = () => refusal('forbidden', 'This needs a session.')
+    const ran = await machine.run(['billing', 'deposit', '25'], { env: env(wallet) })
+    expect(ran).toMatchObject({ code: 0, stderr: expect.stringContaining('only then is it credited') })
+  })
+
   test('is not made from a wallet whose payment would not be credited', async () => {
     const wallet = await newWallet(30_000_000n)
     const ran = await machine.run(['billing', 'deposit', '25', '--json'], { env: env(wallet) })
@@ -342,12 +401,25 @@ describe('nothing is paid twice', () => {
     expect(remembered()).toEqual([])
   })
 
-  test('when the node took it and its answer was lost', async () => {
+  test('when the node took it and its answer was lost: it is asked whether it has it', async () => {
     const wallet = await payer(100_000_000n)
     proxy.between.set('eth_sendRawTransaction', async (_, pass) => {
       await pass()
       return BREAK_OFF
     })
+    expect((await machine.run(['billing', 'deposit', '25'], { env: env(wallet) })).code).toBe(0)
+    expect(await arrived()).toBe(25_000_000n)
+  })
+
+  test('when the node took it and went away: exit 7 with the transaction, which can be gone on with', async () => {
+    const wallet = await payer(100_000_000n)
+    let isAway = false
+    proxy.between.set('eth_sendRawTransaction', async (_, pass) => {
+      isAway = true
+      await pass()
+      return BREAK_OFF
+    })
+    proxy.between.set('eth_getTransactionByHash', async (_, pass) => (isAway ? BREAK_OFF : pass()))
     const lost = await machine.run(['billing', 'deposit', '25', '--json'], { env: env(wallet) })
     expect(lost.code).toBe(7)
     const { txHash } = JSON.parse(lost.stdout)

@@ -164,7 +164,11 @@ export async function broadcast(
     await node.ask('eth_sendRawTransaction', [raw])
     return 'sent'
   } catch (error) {
-    if (!(error instanceof NodeRefusal)) throw error
+    if (!(error instanceof NodeRefusal)) {
+      // Often only the answer was lost; what the node has, it has.
+      if (!ctx.signal.aborted && (await isKnown(node, hash).catch(() => false))) return 'sent'
+      throw error
+    }
     ctx.out.debug(`the node refuses the payment: ${error.message}`)
     if (await isKnown(node, hash)) return 'sent'
     if (
