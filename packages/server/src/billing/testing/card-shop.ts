@@ -202,8 +202,6 @@ export async function cardShop({ env = {} }: { env?: Record<string, string> } = 
   }
 }
 
-export type CardShop = Awaited<ReturnType<typeof cardShop>>
-
 /** Waits for a condition, with a deadline. */
 export async function eventually(look: () => Promise<boolean>, withinMs = 15_000): Promise<void> {
   const deadline = Date.now() + withinMs
