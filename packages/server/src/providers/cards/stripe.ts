@@ -62,7 +62,7 @@ export interface Cards {
 const TIMEOUT_MS = 8_000
 const PAGE = 100
 
-/** The SDK is loaded at the first use: it takes longer than everything else at the start. */
+/** The SDK is loaded at the first use: many servers never take a card, and it would delay every start. */
 export function openCards(deps: {
   stripe: NonNullable<Config['stripe']>
   transport: Transport
