@@ -18,6 +18,7 @@ type Parts = Pick<Deps, 'db' | 'clock' | 'cards' | 'log'>
 const WATCH_SECONDS = 60
 /** A bank may take days; then it tells us, or the reconciliation finds out. */
 const WATCH_PROCESSING_SECONDS = 3600
+const WATCH_UNKNOWN_SECONDS = 86_400
 const RECONCILE_SECONDS = 86_400
 /** Business time can jump, and the database that wakes operations does not see it. */
 const RECONCILE_LOOK_SECONDS = 60
@@ -99,7 +100,9 @@ async function visitCheckout(
   const { status } = checkout
   const isWaiting = status === 'open' || status === 'processing'
   const view = isWaiting ? await lookAtPayment(cards, checkout) : undefined
-  if (!view) return next(status)
+  // The processor has no such session: it was opened under other keys, and there is nothing to wait for.
+  const isForgotten = secondsAfter(checkout.expiresAt, WATCH_UNKNOWN_SECONDS) < deps.clock.now()
+  if (!view) return isForgotten ? { state: 'done' } : next(status)
   await settleAndEnd(deps, cards, { view, operation, lease, outcome: next })
   return 'settled'
 }
@@ -119,7 +122,8 @@ async function settleAndEnd(
     const settled = await settleCheckout(tx, view, { isLive: cards.isLive, now: clock.now() })
     const { reference } = view.session
     const checkout = reference === null ? undefined : await store.findCheckout(tx, reference)
-    await lease.settle(tx, checkout ? visit.outcome(checkout.status) : { state: 'done' })
+    const isOver = settled !== 'settled' || !checkout
+    await lease.settle(tx, isOver ? { state: 'done' } : visit.outcome(checkout.status))
     return settled
   })
   if (result === 'mismatch') {
