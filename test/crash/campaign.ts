@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Point, pointText } from './control.ts'
 import type { Fault } from './faults.ts'
@@ -254,6 +255,8 @@ async function releaseHeld(world: World, fault: Fault, id: string, target: numbe
   while (world.control.armed()?.id === id) {
     const hit = world.control.hit(target)
     if (hit) {
+      // It says that it was hit before it stops; a SIGCONT in between would be lost.
+      while (!isStopped(hit.pid)) await pause(1)
       try {
         await fault.whileHeld?.(world, hit)
       } finally {
@@ -262,6 +265,15 @@ async function releaseHeld(world: World, fault: Fault, id: string, target: numbe
       return
     }
     await pause(5)
+  }
+}
+
+function isStopped(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')
+  } catch {
+    return true
   }
 }
 

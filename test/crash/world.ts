@@ -43,6 +43,8 @@ export interface World {
   vultrUrl: string
   /** What this world's environment has at the provider. */
   listInstances(): Promise<ProviderInstance[]>
+  /** Whether somebody has been in the middle of a transaction for longer than a lease. */
+  hasOpenTransaction(): Promise<boolean>
   /** Ends every connection to the database and refuses new ones for so long, as a restart does. */
   cutDatabase(refusingMs: number): Promise<void>
   /** Has the sweeper look twice, with the time between that it wants, at machines that nobody owns. */
@@ -90,7 +92,12 @@ export async function openWorld(
     MACHINE_NODE_FILE: wrapNode(home, control, compileCache),
     NODE_COMPILE_CACHE: compileCache,
   }
-  const start = (role: 'server' | 'worker', chosen: string, imports: string[]): RestartedProcess =>
+  const start = (
+    role: 'server' | 'worker',
+    chosen: string,
+    imports: string[],
+    again: string[] = [],
+  ): RestartedProcess =>
     new RestartedProcess(
       [
         '--disable-warning=ExperimentalWarning',
@@ -101,12 +108,14 @@ export async function openWorld(
       ],
       { ...environment, CRASH_POINTS: control.folder, CRASH_ROLE: role, CRASH_LEFT_OUT: leftOut },
       join(home, `${role}.log`),
-      ['--import', join(import.meta.dirname, 'left-out.ts')],
+      again,
     )
   const points = join(import.meta.dirname, 'points.ts')
+  const leavesOut = join(import.meta.dirname, 'left-out.ts')
   const processes = {
-    server: start('server', 'api,router', [points]),
-    worker: start('worker', 'worker', [points, ...workerImports]),
+    // The first one has everything, for the login.
+    server: start('server', 'api,router', [points], ['--import', leavesOut]),
+    worker: start('worker', 'worker', [points, leavesOut, ...workerImports]),
   }
   const api = new PatientClient(`http://127.0.0.1:${port}`, CALL_MS)
   const sql = openPool(databaseUrl.href, { connectionsMax: 2 })
@@ -140,6 +149,13 @@ export async function openWorld(
       })
       const { instances } = (await response.json()) as { instances: ProviderInstance[] }
       return instances.filter((one) => one.tags.includes(`env:${name}`))
+    },
+    async hasOpenTransaction() {
+      const open = await admin`
+        select 1 from pg_stat_activity
+        where datname = ${database} and state = 'idle in transaction'
+          and state_change < clock_timestamp() - make_interval(secs => ${LEASE_SECONDS})`
+      return open.length > 0
     },
     async cutDatabase(refusingMs) {
       await admin.unsafe(`alter database ${database} allow_connections false`)
