@@ -10,7 +10,9 @@ interface Step {
   env?: Record<string, string>
 }
 
-/** The main job, with the real CLI: log in with a wallet, deploy an example, and look at its address. */
+const DEPOSIT_BELOW_MICROS = 10_000_000n
+
+/** The main job, with the real CLI: log in with a wallet, deposit, deploy an example, and look at its address. */
 export async function runMainJob({
   root,
   cloud,
@@ -25,34 +27,28 @@ export async function runMainJob({
   const started = Date.now()
   const [wallet] = cloud.wallets
   if (!wallet) throw new Error('The local chain has no development accounts.')
-  const run = (step: Step) =>
-    runCli(
-      root,
-      step,
-      { AGENTCTL_API_URL: cloud.local.apiUrl, AGENTCTL_CONFIG_DIR: join(dataDir, 'cli') },
-      say,
-    )
-  const steps: Step[] = [
-    { args: ['login', '--wallet', '--accept-terms'], env: { AGENTCTL_PRIVATE_KEY: wallet.privateKey } },
-    { args: ['deploy', 'examples/hello-agent', '--yes'] },
-  ]
-  for (const step of steps) {
-    const { code } = await run(step)
+  const environment = { AGENTCTL_API_URL: cloud.local.apiUrl, AGENTCTL_CONFIG_DIR: join(dataDir, 'cli') }
+  const purse = { AGENTCTL_PRIVATE_KEY: wallet.privateKey }
+  const read = async <T>(...args: string[]): Promise<T> =>
+    JSON.parse((await runCli(root, { args: [...args, '--json'] }, environment, () => {}, true)).stdout)
+  const run = async (step: Step): Promise<boolean> => {
+    const { code } = await runCli(root, step, environment, say)
     if (code !== 0) {
       say(
         `\nerror: This step ended with exit code ${code}.\n  The log of the server: ${join(dataDir, 'server.log')}`,
       )
-      return false
     }
+    return code === 0
   }
-  const shown = await runCli(
-    root,
-    { args: ['agents', 'show', 'hello', '--json'] },
-    { AGENTCTL_API_URL: cloud.local.apiUrl, AGENTCTL_CONFIG_DIR: join(dataDir, 'cli') },
-    () => {},
-    true,
-  )
-  const { url } = JSON.parse(shown.stdout) as { url: string }
+
+  if (!(await run({ args: ['login', '--wallet', '--accept-terms'], env: purse }))) return false
+  const { creditsMicros } = await read<{ creditsMicros: string }>('billing', 'balance')
+  // A second start finds the credits of the first.
+  if (BigInt(creditsMicros) < DEPOSIT_BELOW_MICROS) {
+    if (!(await run({ args: ['billing', 'deposit', '25', '--yes'], env: purse }))) return false
+  }
+  if (!(await run({ args: ['deploy', 'examples/hello-agent', '--yes'] }))) return false
+  const { url } = await read<{ url: string }>('agents', 'show', 'hello')
   const answer = await ask(url)
   if (answer.status !== 200) {
     say(`error: ${url} answered ${answer.status}.\n  ./agentctl agents logs hello`)
@@ -65,6 +61,7 @@ Next:
   curl ${url}
   ./agentctl agents list
   ./agentctl agents logs hello -f
+  ./agentctl billing balance
   ./agentctl deploy YOUR-FOLDER
 `)
   return true

@@ -2,6 +2,7 @@ import type { Hono } from 'hono'
 import { z } from 'zod'
 import { machineGate } from './agents/machines.ts'
 import { agentRoutes } from './agents/routes.ts'
+import { cardRoutes } from './billing/card-routes.ts'
 import { billingRoutes } from './billing/routes.ts'
 import type { Deps } from './deps.ts'
 import { callerGate } from './identity/access.ts'
@@ -28,6 +29,7 @@ export function createApp(
   })
   identityRoutes(api, deps)
   billingRoutes(api, deps, stopping)
+  cardRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
   api.app.get('/policy', (c) => c.html(policyPage()))
   if (movable) {

@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import { serve } from '@hono/node-server'
 import { agentWork, scheduleAgentWork } from './agents/operations.ts'
 import { createApp } from './app.ts'
+import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
 import { identityWork, scheduleIdentityWork } from './identity/operations.ts'
@@ -88,9 +89,10 @@ export async function startServer({
       await scheduleIdentityWork(deps)
       await scheduleAgentWork(deps)
       await scheduleBillingWork(deps)
+      await scheduleCardWork(deps)
       const worker = await startWorker(
         { ...deps, leaseSeconds: config.leaseSeconds },
-        { ...identityWork(deps), ...agentWork(deps), ...billingWork(deps) },
+        { ...identityWork(deps), ...agentWork(deps), ...billingWork(deps), ...cardWork(deps) },
       )
       stops.push(() => worker.stop())
     }
