@@ -174,7 +174,7 @@ export async function openWorld(
       await waitUntil(async () => (await sightings()) === 0, { withinMs: SWEEP_MS, everyMs: 20 })
     },
     startSecondWorker() {
-      const other = start('worker', 'worker', [])
+      const other = start('worker', 'worker', [leavesOut])
       others.push(other)
       return other
     },
