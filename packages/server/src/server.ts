@@ -10,6 +10,7 @@ import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
 import type { Config } from './platform/config.ts'
 import { openDb } from './platform/db.ts'
+import { checkKeys } from './platform/key-check.ts'
 import { openKeyring, openPepper } from './platform/keyring.ts'
 import type { Log } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
@@ -41,6 +42,9 @@ export async function startServer({
   roles: readonly Role[]
 }): Promise<RunningServer> {
   await migrate(config.databaseUrl.reveal())
+  const keyring = openKeyring(config.keyringFile)
+  const pepper = openPepper(config.pepperFile)
+  await checkKeys(config.databaseUrl.reveal(), { keyring, pepper })
   const clock = config.clockFile ? fileClock(config.clockFile) : systemClock
   const db = openDb({
     app: (config.databaseAppUrl ?? config.databaseUrl).reveal(),
@@ -61,8 +65,8 @@ export async function startServer({
     db,
     clock,
     log,
-    keyring: openKeyring(config.keyringFile),
-    pepper: openPepper(config.pepperFile),
+    keyring,
+    pepper,
     blobs: fileBlobs(`${config.dataDir}/blobs`),
     sms: openSms({ config, transport, log }),
     machines: openMachines(config, transport),
