@@ -1,7 +1,9 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bundlePath, ensureBundle } from './testing/bundle.ts'
@@ -45,8 +47,16 @@ function loadedBy(...args: string[]): string[] {
 const light = ['node:events', 'node:fs', 'node:os', 'node:path', 'node:process', 'node:util']
 
 test('--help and --version load one small file and nothing else', () => {
-  expect(loadedBy('--version')).toEqual(['agentctl.cjs', 'node:module'])
-  expect(loadedBy('--help')).toEqual(['agentctl.cjs', 'node:module'])
+  // Both parts of Node are there before any program starts.
+  expect(loadedBy('--version')).toEqual(['agentctl.cjs', 'node:fs', 'node:module'])
+  expect(loadedBy('--help')).toEqual(['agentctl.cjs', 'node:fs', 'node:module'])
+})
+
+test('a reader that left before the help was written is no fault', async () => {
+  const child = spawn(process.execPath, [bundlePath, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.destroy()
+  const said = await text(child.stderr)
+  expect({ code: child.exitCode ?? (await once(child, 'exit'))[0], said }).toEqual({ code: 0, said: '' })
 })
 
 test.each([

@@ -15,10 +15,19 @@ const fresh = new AgentConnections({ kept: false })
 
 /**
  * Hands one request to the agent and its answer back, both streamed. A kept connection may turn out to be closed when
- * it is used, and nobody knows then whether the request arrived: only what may be sent twice goes over one.
+ * it is used, and nobody knows then whether the request arrived: over one goes only what may be sent twice, or what
+ * goes to an agent that has always promised to keep its connections for some time.
  */
 export function exchange(parts: Exchange): void {
-  attempt(parts, mayRepeat(parts.request) ? kept : fresh)
+  attempt(parts, mayRepeat(parts.request) || promises.get(parts.at) ? kept : fresh)
+}
+
+/** Whether an agent announces with each answer for how long it keeps a connection; once without is never again. */
+const promises = new WeakMap<Exchange['at'], boolean>()
+
+function notePromise(at: Exchange['at'], { headers }: http.IncomingMessage): void {
+  if (headers.connection?.toLowerCase() === 'close' || promises.get(at) === false) return
+  promises.set(at, /timeout=\d/.test(String(headers['keep-alive'])))
 }
 
 function mayRepeat({ method, headers }: http.IncomingMessage): boolean {
@@ -51,6 +60,7 @@ function attempt(parts: Exchange, connections: AgentConnections): void {
   response.once('close', over)
   outgoing.on('response', (answer) => {
     answered = true
+    notePromise(at, answer)
     response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answerHeaders(answer.rawHeaders))
     // The first byte of a stream of events may be long in coming; its headers must not wait for it.
     response.flushHeaders()
@@ -66,7 +76,9 @@ function attempt(parts: Exchange, connections: AgentConnections): void {
     request.unpipe(outgoing)
     request.resume()
     if (response.destroyed) return
-    if (connections === kept && outgoing.reusedSocket && error.code === 'ECONNRESET') attempt(parts, fresh)
+    const broken = outgoing.reusedSocket && error.code === 'ECONNRESET'
+    if (broken) promises.set(at, false)
+    if (broken && mayRepeat(request)) attempt(parts, fresh)
     else parts.unanswered(error)
   })
   if (mayRepeat(request)) {

@@ -71,7 +71,8 @@ const server = http.createServer((request, response) => {
   }
   if (url.pathname === '/connections') return response.end(String(connections))
   if (url.pathname === '/hang-up') {
-    // Without a word of it: the connection looks as if it could be used again.
+    // Without a word of it: the connection looks as if it could be used again, though nobody said for how long.
+    response.setHeader('connection', 'keep-alive')
     response.end(request.method + ' ' + ++hangUps)
     return response.once('finish', () => request.socket.destroySoon())
   }
