@@ -67,8 +67,8 @@ export async function prepareTransfer(node: ChainNode, transfer: Transfer): Prom
       },
     )
   }
-  const data = transferCall(chain.address, units)
-  const gas = await estimate(node, chain, { from, to: token.address, data })
+  const call = { to: token.address, data: transferCall(chain.address, units) }
+  const gas = await estimate(node, chain, { from, ...call })
   const fees = await currentFees(node, replaces?.offer)
   const price = 'gasPrice' in fees ? fees.gasPrice : fees.maxFeePerGas
   const coins = await node.number('eth_getBalance', [from, 'latest'])
@@ -81,7 +81,7 @@ export async function prepareTransfer(node: ChainNode, transfer: Transfer): Prom
     )
   }
   const nonce = replaces?.nonce ?? Number(await node.number('eth_getTransactionCount', [from, 'pending']))
-  return { chainId: chain.chainId, nonce, to: token.address, data, gas, fees }
+  return { chainId: chain.chainId, nonce, ...call, gas, fees }
 }
 
 async function holdings(node: ChainNode, chain: PayableChain, token: Hex, holder: Hex): Promise<bigint> {

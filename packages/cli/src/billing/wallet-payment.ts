@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { dollars } from '../money.ts'
+import { printable } from '../output.ts'
 import { relative } from '../times.ts'
 import { openLocalSigner, type WalletFlags } from '../wallet/signer.ts'
 import { type ChainNode, type Hex, openNode, type PayableChain } from './chain-node.ts'
@@ -46,7 +47,9 @@ export async function payFromWallet(
       offer: { tip: BigInt(replaces.gasOffer.tip), cap: BigInt(replaces.gasOffer.cap) },
     },
   })
-  const what = `${dollars(amountMicros)} in ${chain.token.symbol} on ${chain.chain} from ${from} to ${chain.address}`
+  const what = printable(
+    `${dollars(amountMicros)} in ${chain.token.symbol} on ${chain.chain} from ${from} to ${chain.address}`,
+  )
   if (ctx.prompt.interactive && !yes) {
     const goOn = await ctx.prompt.confirm({ message: `Pay ${what}?`, flag: '--yes', initial: true })
     if (!goOn) throw new Failure('interrupted', 'Nothing was paid', { fix: '' })
