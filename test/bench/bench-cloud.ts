@@ -16,7 +16,7 @@ export interface BenchCloud {
   stop(): Promise<void>
 }
 
-/** The whole local cloud in a folder of its own, with somebody logged in. */
+/** The whole local cloud in a folder of its own, with somebody logged in who can pay. */
 export async function benchCloud(): Promise<BenchCloud> {
   const dataDir = mkdtempSync(join(tmpdir(), 'agentctl-bench-cloud-'))
   const cloud = await startCloud({ dataDir, port: 0, routerPort: 0, log: () => {} })
@@ -70,6 +70,7 @@ export async function benchCloud(): Promise<BenchCloud> {
   }
   try {
     await bench.cli('login', '--wallet', '--accept-terms')
+    await bench.cli('billing', 'deposit', '1', '--yes')
   } catch (error) {
     await bench.stop()
     throw error

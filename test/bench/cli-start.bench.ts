@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type Command, type Figure, pairedRatio, peakMegabytes } from './figures.ts'
@@ -8,7 +8,8 @@ const ROUNDS = 25
 
 /** What it costs to start the CLI, against the least that a Node process can cost. */
 export default async function cliStart(): Promise<Figure[]> {
-  const env = { AGENTCTL_CONFIG_DIR: mkdtempSync(join(tmpdir(), 'agentctl-bench-')), NO_COLOR: '1' }
+  const folder = mkdtempSync(join(tmpdir(), 'agentctl-bench-'))
+  const env = { AGENTCTL_CONFIG_DIR: folder, NO_COLOR: '1' }
   const nothing: Command = { file: process.execPath, args: ['-e', '0'] }
   const cli = (...args: string[]): Command => ({
     file: process.execPath,
@@ -39,5 +40,6 @@ export default async function cliStart(): Promise<Figure[]> {
       atMost: 50,
     })
   }
+  rmSync(folder, { recursive: true })
   return figures
 }
