@@ -6,6 +6,9 @@ import { Timings } from './runner.ts'
 
 const Time = z.iso.datetime()
 const Micros = z.string().regex(/^-?\d+$/)
+const PositiveMicros = z
+  .string()
+  .regex(/^[1-9]\d{0,17}$/, 'a positive whole number of micro-USD, as a string')
 
 export const AgentStatus = z.enum(['starting', 'running', 'failing', 'stopped', 'suspended', 'deleted'])
 export type AgentStatus = z.infer<typeof AgentStatus>
@@ -64,6 +67,9 @@ export const DeployRequest = z.strictObject({
   name: Name,
   config: AgentConfig,
   files: z.array(ManifestFile).min(1).max(20_000),
+  /** What this agent may cost an hour, and in all its life; null takes a limit away, absent leaves it as it is. */
+  maxHourlyMicros: PositiveMicros.nullable().optional(),
+  maxTotalMicros: PositiveMicros.nullable().optional(),
 })
 export type DeployRequest = z.infer<typeof DeployRequest>
 
@@ -144,7 +150,7 @@ export const agentEndpoints = defineEndpoints({
     status: 202,
     query: inNamespace,
     response: Release,
-    problems: ['deploy_in_progress', 'agent_not_running', 'insufficient_credits'],
+    problems: ['deploy_in_progress', 'agent_not_running', 'insufficient_credits', 'spend_limit'],
   },
   'POST /v1/agents/:agent/restart': {
     id: 'restartAgent',
@@ -178,7 +184,7 @@ export const agentEndpoints = defineEndpoints({
     status: 202,
     body: DeployRequest,
     response: z.strictObject({ agent: Agent, release: Release, price: Price, balance: Balance }),
-    problems: ['blobs_missing', 'deploy_in_progress', 'agent_limit'],
+    problems: ['blobs_missing', 'deploy_in_progress', 'agent_limit', 'insufficient_credits', 'spend_limit'],
     idempotencyKey: true,
   },
   'GET /v1/agents/:agent/releases': {

@@ -77,6 +77,18 @@ export const Key = z.strictObject({
 })
 export type Key = z.infer<typeof Key>
 
+export const Notice = z.strictObject({
+  id: z.string(),
+  kind: z.string(),
+  message: z.string(),
+  /** A command that helps. */
+  next: z.string().nullable(),
+  createdAt: Time,
+  /** Null until somebody has said that it was read. */
+  readAt: Time.nullable(),
+})
+export type Notice = z.infer<typeof Notice>
+
 /** The answer that has the key itself: once, never again. */
 export const NewKey = z.strictObject({
   id: z.string(),
@@ -315,5 +327,19 @@ export const identityEndpoints = defineEndpoints({
     access: 'session',
     status: 204,
     problems: ['last_owner'],
+  },
+  'GET /v1/notices': {
+    id: 'listNotices',
+    summary: 'Service messages of your account, newest first',
+    access: 'account',
+    query: z.strictObject({ unread: z.enum(['true', 'false']).optional() }),
+    response: z.strictObject({ notices: z.array(Notice) }),
+  },
+  'POST /v1/notices/read': {
+    id: 'readNotices',
+    summary: 'Say that service messages were read',
+    access: 'account',
+    body: z.strictObject({ ids: z.array(z.string().max(64)).min(1).max(200) }),
+    response: z.strictObject({ read: z.int() }),
   },
 })

@@ -176,6 +176,12 @@ const table = {
     title: 'There are not enough credits for this',
     fix: 'Top up: agentctl billing deposit 25',
   },
+  spend_limit: {
+    status: 402,
+    exit: 5,
+    title: 'A spend limit does not allow this',
+    fix: 'See and change limits: agentctl billing limits',
+  },
   deposits_unavailable: {
     status: 503,
     exit: 7,

@@ -1,8 +1,10 @@
 import type { Size } from '@agentctl/contract/agent-config.ts'
 import type { Agent } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
+import { zeroAtOf } from '../billing/runway.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
+import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
@@ -13,6 +15,7 @@ import { failReleasesUnderWay, lockAgent, setAgentDeleted } from './lifecycle-st
 import { meterAgent } from './metering.ts'
 import { type AgentRow, findAgentById, findAgentByName, insertAgent, listAgentRows } from './store.ts'
 
+const DAY_SECONDS = 86_400
 const LABEL_TRIES = 5
 const FIRST_SIZE: Size = 'small'
 
@@ -20,7 +23,10 @@ export function agentUrl({ config }: Pick<Deps, 'config'>, label: string): strin
   return config.agentUrlTemplate.replace('{label}', label)
 }
 
-export function agentView(deps: Pick<Deps, 'config'>, agent: AgentRow): Agent {
+/** `zeroAt` is when the credits of its account end; undefined while it burns nothing. */
+function agentView(deps: Pick<Deps, 'config'>, agent: AgentRow, zeroAt?: Date | null): Agent {
+  const snapshotDeletedAt =
+    agent.snapshotDeleteAt ?? (zeroAt ? secondsAfter(zeroAt, deps.config.graceDays * DAY_SECONDS) : null)
   return {
     id: agent.id,
     name: agent.name,
@@ -34,9 +40,34 @@ export function agentView(deps: Pick<Deps, 'config'>, agent: AgentRow): Agent {
         ? { id: agent.releaseId, number: agent.releaseNumber }
         : null,
     domains: [],
-    suspendsAt: null,
-    snapshotDeletedAt: null,
+    suspendsAt: zeroAt?.toISOString() ?? null,
+    snapshotDeletedAt: snapshotDeletedAt?.toISOString() ?? null,
   }
+}
+
+/**
+ * With the times at which they will be suspended and lose their snapshots if everything goes on as it is. Read by the
+ * jobs role: whoever may see an agent sees how long it will run, and nothing else of its owner's credits.
+ */
+export async function agentViews(
+  deps: Pick<Deps, 'config' | 'db' | 'clock'>,
+  agents: readonly AgentRow[],
+): Promise<Agent[]> {
+  const burning = agents.filter(({ status, rest, releaseId }) => {
+    return status !== 'deleted' && releaseId !== null && rest !== 'suspended'
+  })
+  const zeroAt = new Map<string, Date | null>()
+  for (const account of new Set(burning.map(({ ownerAccountId }) => ownerAccountId))) {
+    zeroAt.set(account, await zeroAtOf(deps.db.jobs, account, deps.clock.now()))
+  }
+  return agents.map((agent) =>
+    agentView(deps, agent, burning.includes(agent) ? zeroAt.get(agent.ownerAccountId) : undefined),
+  )
+}
+
+export async function viewOf(deps: Pick<Deps, 'config' | 'db' | 'clock'>, agent: AgentRow): Promise<Agent> {
+  const [view] = await agentViews(deps, [agent])
+  return view ?? agentView(deps, agent)
 }
 
 /** Which agent a request is about: an id, or a name in a namespace. */

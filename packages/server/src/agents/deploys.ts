@@ -8,10 +8,12 @@ import { secondsAfter } from '../platform/clock.ts'
 import type { Caller } from '../platform/http.ts'
 import { onceForKey } from '../platform/idempotency.ts'
 import { Problem } from '../platform/problem.ts'
-import { agentView, makeSureOfAgent } from './agents.ts'
+import { makeSureOfAgent, viewOf } from './agents.ts'
 import { contentsOf, missingContents, touchContents } from './files.ts'
+import { setSpendCaps } from './lifecycle-store.ts'
 import { MACHINES_PER_ACCOUNT } from './limits.ts'
 import { countMachines } from './machine-store.ts'
+import { requireMeansFor } from './means.ts'
 import { beginRelease, releaseView } from './releases.ts'
 import { findAgentById } from './store.ts'
 
@@ -25,6 +27,10 @@ export function checkEnvironment(names: readonly string[]): void {
       fix: 'Use another name for this variable.',
     })
   }
+}
+
+function microsOf(value: string | null | undefined): bigint | null | undefined {
+  return typeof value === 'string' ? BigInt(value) : value
 }
 
 /** Records a release of files that are all there, and the operation that brings it to a machine. */
@@ -46,6 +52,20 @@ export async function deploy(
         size: request.config.size,
         now,
       })
+      const caps = {
+        maxHourlyMicros: microsOf(request.maxHourlyMicros),
+        maxTotalMicros: microsOf(request.maxTotalMicros),
+      }
+      await setSpendCaps(tx, agent.id, caps)
+      await requireMeansFor(
+        deps,
+        {
+          ...agent,
+          maxHourlyMicros: caps.maxHourlyMicros === undefined ? agent.maxHourlyMicros : caps.maxHourlyMicros,
+          maxTotalMicros: caps.maxTotalMicros === undefined ? agent.maxTotalMicros : caps.maxTotalMicros,
+        },
+        request.config.size,
+      )
       const machines = await countMachines(deps.db.jobs, account, { exceptOfAgent: agent.id })
       if (machines >= MACHINES_PER_ACCOUNT) throw new Problem('agent_limit')
       await touchContents(tx, account, contents, { now, unlessSince: secondsAfter(now, -DAY_SECONDS) })
@@ -69,7 +89,7 @@ export async function deploy(
         size: request.config.size,
         now,
       })
-      return { agent: agentView(deps, begun), release: releaseView(release), ...quoted }
+      return { agent: await viewOf(deps, begun), release: releaseView(release), ...quoted }
     }),
   )
 }

@@ -101,14 +101,23 @@ export async function setAgentDeleted(sql: Sql, id: string, now: Date): Promise<
     where id = ${id}`
 }
 
+/** Undefined leaves a cap as it is. */
 export async function setSpendCaps(
   sql: Sql,
   id: string,
-  caps: { maxHourlyMicros: string | undefined; maxTotalMicros: string | undefined },
+  { maxHourlyMicros, maxTotalMicros }: SpendCaps,
 ): Promise<void> {
   await sql`
-    update agents set max_hourly_micros = ${caps.maxHourlyMicros ?? null}, max_total_micros = ${caps.maxTotalMicros ?? null}
+    update agents set
+      max_hourly_micros = ${maxHourlyMicros === undefined ? sql`max_hourly_micros` : maxHourlyMicros},
+      max_total_micros = ${maxTotalMicros === undefined ? sql`max_total_micros` : maxTotalMicros}
     where id = ${id}`
+}
+
+/** What an agent may cost, whatever its account has; null for no such limit. */
+export interface SpendCaps {
+  maxHourlyMicros: bigint | null | undefined
+  maxTotalMicros: bigint | null | undefined
 }
 
 export async function setReleaseStep(sql: Sql, id: string, step: string): Promise<void> {

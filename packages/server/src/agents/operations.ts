@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts'
 import { startOperation, type Work } from '../platform/operations.ts'
+import { visitCreditWatch } from './credit-watch-operation.ts'
 import { visitDeletion } from './delete-operation.ts'
 import { HEAL_KIND, visitHealing } from './heal-operation.ts'
 import { visitRemoval } from './machine-removal.ts'
@@ -21,6 +22,7 @@ export function agentWork(deps: Parts): Record<string, Work> {
     'remove-machine': (operation, lease) => visitRemoval(deps, operation, lease),
     'remove-snapshot': (operation, lease) => visitSnapshotRemoval(deps, operation, lease),
     'delete-agent': (operation, lease) => visitDeletion(deps, operation, lease),
+    'watch-credits': (operation, lease) => visitCreditWatch(deps, operation, lease),
     sweep: (operation, lease) => visitSweep(deps, operation, lease),
     retention: (operation, lease) => visitRetention(deps, operation, lease),
   }
@@ -30,6 +32,7 @@ export function agentWork(deps: Parts): Record<string, Work> {
 export async function scheduleAgentWork({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
   for (const { kind, subject } of [
     { kind: 'sweep', subject: 'sweep:machines' },
+    { kind: 'watch-credits', subject: 'watch-credits:agents' },
     { kind: 'retention', subject: 'retention:agents' },
   ]) {
     await startOperation(db.jobs, { kind, subject, namespaceId: null, now: clock.now() })

@@ -21,8 +21,8 @@ test('a plan for a new agent says what is made, what travels and what it costs',
         "url": null,
       },
       "balance": {
-        "creditsMicros": "0",
-        "runwaySeconds": 0,
+        "creditsMicros": "25000000",
+        "runwaySeconds": 4500000,
       },
       "changes": [
         "Create the agent hello in the namespace fresh; its address is http://hello-fresh.agents.localhost:8788 if that is free.",

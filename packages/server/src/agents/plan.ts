@@ -1,7 +1,7 @@
 import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
 import type { DeployPlan, DeployRequest } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
-import { GRACE_DAYS, hourlyMicros, quote } from '../billing/quotes.ts'
+import { hourlyMicros, quote } from '../billing/quotes.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
 import type { Caller } from '../platform/http.ts'
@@ -61,7 +61,7 @@ export async function planDeploy(
         size,
         now: deps.clock.now(),
       })),
-      timeline: timeline(size),
+      timeline: timeline(size, deps.config.graceDays),
     }
   })
 }
@@ -115,7 +115,7 @@ function fileChanges(live: readonly ManifestFile[], next: readonly ManifestFile[
   return [`Files: ${added} added, ${changed} changed, ${removed} removed.`]
 }
 
-function timeline(size: AgentConfig['size']): DeployPlan['timeline'] {
+function timeline(size: AgentConfig['size'], graceDays: number): DeployPlan['timeline'] {
   const hourly = (state: keyof typeof hourlyMicros) => String(hourlyMicros[state])
   return [
     {
@@ -131,12 +131,12 @@ function timeline(size: AgentConfig['size']): DeployPlan['timeline'] {
     {
       state: 'suspended',
       hourlyMicros: hourly('suspended'),
-      consequence: `When the credits are used up: the machine is released and a snapshot is kept for ${GRACE_DAYS} days. A deposit brings the agent back with its files.`,
+      consequence: `When the credits are used up: the machine is released and a snapshot is kept for ${graceDays} days. A deposit brings the agent back with its files.`,
     },
     {
       state: 'snapshot deleted',
       hourlyMicros: '0',
-      consequence: `${GRACE_DAYS} days after the suspension: the files of the machine are gone; the configuration and the last release are kept.`,
+      consequence: `${graceDays} days after the suspension: the files of the machine are gone; the configuration and the last release are kept.`,
     },
     {
       state: 'deleted',

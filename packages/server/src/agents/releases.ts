@@ -12,7 +12,11 @@ import { type AgentWanted, enterAgent, enterNamespaceOf, noSuchAgent } from './a
 import { countGoneFiles } from './blob-store.ts'
 import { HEAL_KIND } from './heal-operation.ts'
 import { findPendingRelease, lockAgent, setAgentUsed } from './lifecycle-store.ts'
+import { fitsOn } from './machine-sizes.ts'
+import { listMachines } from './machine-store.ts'
+import { requireMeansFor } from './means.ts'
 import { REST_KIND } from './rest.ts'
+import { listSnapshots } from './snapshot-store.ts'
 import {
   type AgentRow,
   copyReleaseFiles,
@@ -58,7 +62,13 @@ export async function beginRelease(
   const id = newId('rel')
   // The operation first, then the agent: everybody locks in this order.
   if (!(await startReleaseOperation(tx, agent, id, now))) throw new Problem('deploy_in_progress')
-  if (!(await lockAgent(tx, agent.id))) throw noSuchAgent()
+  const locked = await lockAgent(tx, agent.id)
+  if (!locked) throw noSuchAgent()
+  if (locked.rest !== null && !fitsOn(locked.size, config.size) && (await keepsFiles(tx, agent.id))) {
+    throw new Problem('invalid_config', `The files of this agent do not fit on a ${config.size} machine.`, {
+      fix: `Choose a machine at least as large as before (${locked.size}), or delete the agent to begin anew.`,
+    })
+  }
   if ((await findPendingRelease(tx, agent.id)) !== undefined) throw new Problem('deploy_in_progress')
   const repeats = 'repeating' in content ? (content.repeating.repeats ?? content.repeating.id) : null
   const files = 'repeating' in content ? content.repeating.files : content.files.length
@@ -67,6 +77,14 @@ export async function beginRelease(
   else await insertReleaseFiles(tx, id, content.files)
   await setAgentUsed(tx, agent.id, now)
   return release
+}
+
+/** Whether there are files of an agent at rest that its next machine is made from. */
+async function keepsFiles(tx: Sql, agentId: string): Promise<boolean> {
+  const [snapshots, machines] = [await listSnapshots(tx, agentId), await listMachines(tx, agentId)]
+  return (
+    snapshots.some(({ state }) => state === 'complete') || machines.some(({ state }) => state === 'resting')
+  )
 }
 
 /** False when something else is being done about the agent that must not be disturbed. */
@@ -106,6 +124,7 @@ export async function restartAgent(
 ): Promise<ReleaseRow> {
   return deps.db.as({ account: caller.accountId }, async (tx) => {
     const agent = await enterAgent(tx, caller, wanted, role)
+    if (agent.rest !== null) await requireMeansFor(deps, agent, agent.size)
     return repeatLive(tx, agent, deps.clock.now())
   })
 }
@@ -126,6 +145,7 @@ export async function startAgent(
     if (underWay) return underWay
     const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
     if (live && agent.rest === null) return live
+    if (live) await requireMeansFor(deps, agent, live.config.size)
     return repeatLive(tx, agent, deps.clock.now())
   })
 }
@@ -172,6 +192,7 @@ export async function rollBack(
         },
       )
     }
+    await requireMeansFor({ db, clock }, agent, earlier.config.size)
     return beginRelease(tx, agent, {
       config: earlier.config,
       content: { repeating: earlier },

@@ -66,18 +66,18 @@ export async function stopAgent(
   })
 }
 
-/** The credits of its account are used up. False when it is suspended already, or gone. */
+/** The credits of its account are used up. Undefined when it is suspended already, or gone. */
 export async function suspendAgent(
   tx: Sql,
   agentId: string,
   resting: Omit<Resting, 'rest'>,
-): Promise<boolean> {
+): Promise<LockedAgent | undefined> {
   await lockOperation(tx, agentId)
   const agent = await lockAgent(tx, agentId)
-  if (!agent || agent.releaseId === null) return false
-  if (agent.rest === 'suspended' && agent.status === 'suspended') return false
+  if (!agent || agent.releaseId === null) return undefined
+  if (agent.rest === 'suspended' && agent.status === 'suspended') return undefined
   await layToRest(tx, agent, { ...resting, rest: 'suspended' })
-  return true
+  return agent
 }
 
 /** The budget of its people is used up: stopped, as if they had done it. */

@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts'
 import type { Api } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
 import { lazyWakes } from '../platform/wakes.ts'
-import { agentView, createAgent, deleteAgent, listAgents, showAgent } from './agents.ts'
+import { agentViews, createAgent, deleteAgent, listAgents, showAgent, viewOf } from './agents.ts'
 import { openAssets } from './assets.ts'
 import { deploy } from './deploys.ts'
 import { awaitDesired } from './desired.ts'
@@ -49,20 +49,20 @@ function userRoutes(api: Api, deps: Parts, until: Until): void {
 
   api.on('GET /v1/agents', async ({ caller, query, role }) => {
     const agents = await listAgents(deps, caller, query.namespace, asked(role))
-    return { agents: agents.map((agent) => agentView(deps, agent)) }
+    return { agents: await agentViews(deps, agents) }
   })
   api.on('POST /v1/agents', async ({ caller, body, role }) => {
     const wanted = { name: body.name, namespace: body.namespace }
-    return agentView(deps, await createAgent(deps, caller, wanted, asked(role)))
+    return viewOf(deps, await createAgent(deps, caller, wanted, asked(role)))
   })
   api.on('GET /v1/agents/:agent', async (request) =>
-    agentView(deps, await showAgent(deps, request.caller, about(request), asked(request.role))),
+    viewOf(deps, await showAgent(deps, request.caller, about(request), asked(request.role))),
   )
   api.on('DELETE /v1/agents/:agent', async (request) =>
-    agentView(deps, await deleteAgent(deps, request.caller, about(request), asked(request.role))),
+    viewOf(deps, await deleteAgent(deps, request.caller, about(request), asked(request.role))),
   )
   api.on('POST /v1/agents/:agent/stop', async (request) =>
-    agentView(deps, await stopAgent(deps, request.caller, about(request), asked(request.role))),
+    viewOf(deps, await stopAgent(deps, request.caller, about(request), asked(request.role))),
   )
   api.on('POST /v1/agents/:agent/start', async (request) =>
     releaseView(await startAgent(deps, request.caller, about(request), asked(request.role))),

@@ -21,13 +21,17 @@ export interface AgentRow {
   restSince: Date | null
   resumes: boolean
   snapshotDeleteAt: Date | null
+  /** What it may cost an hour and in all, whatever its account has; null for no limit of its own. */
+  maxHourlyMicros: bigint | null
+  maxTotalMicros: bigint | null
 }
 
 const agentColumns = (sql: Sql) => sql`
   a.id, a.namespace_id as "namespaceId", n.name as namespace, n.owner_account_id as "ownerAccountId", a.name, a.label,
   a.size, a.region, a.status, a.release_id as "releaseId", live.number as "releaseNumber",
   a.desired_release_id as "desiredReleaseId", a.revision, a.rest, a.rest_since as "restSince", a.resumes,
-  a.snapshot_delete_at as "snapshotDeleteAt"`
+  a.snapshot_delete_at as "snapshotDeleteAt", a.max_hourly_micros as "maxHourlyMicros",
+  a.max_total_micros as "maxTotalMicros"`
 
 const agentTables = (sql: Sql) => sql`
   agents a join namespaces n on n.id = a.namespace_id left join releases live on live.id = a.release_id`

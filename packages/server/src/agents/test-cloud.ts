@@ -11,6 +11,8 @@ import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
 import type { Hono } from 'hono'
 import { afterAll } from 'vitest'
 import { testDatabase } from '../../../../test/database.ts'
+import { ledgerAccountOf, post } from '../billing/ledger.ts'
+import { meterSubject, visitMeters } from '../billing/meter-operation.ts'
 import type { Deps } from '../deps.ts'
 import { fileBlobs } from '../platform/blobs.ts'
 import { readConfig } from '../platform/config.ts'
@@ -19,12 +21,12 @@ import { type Caller, createApi } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
 import { openKeyring } from '../platform/keyring.ts'
 import { silentLog } from '../platform/log.ts'
-import { startWorker, type Work, type Worker } from '../platform/operations.ts'
+import { startOperation, startWorker, type Work, type Worker } from '../platform/operations.ts'
 import { openMachines } from '../providers/machines/vultr.ts'
 import { openTransport } from '../providers/transport.ts'
 import { blobHeader } from './blob-stream.ts'
 import { machineGate } from './machines.ts'
-import { agentWork } from './operations.ts'
+import { agentWork, scheduleAgentWork } from './operations.ts'
 import { agentRoutes } from './routes.ts'
 
 /** An address at which nobody answers: machines boot for real, and the test speaks for their runners. */
@@ -40,8 +42,12 @@ export interface TestCloud {
   sql: ReturnType<typeof openPool>
   /** Moves business time. */
   advance(seconds: number): void
-  /** A new account with a namespace of its own. */
-  person(name: string): Promise<Person>
+  /** A new account with a namespace of its own, and 25 dollars unless told. */
+  person(name: string, creditsMicros?: bigint): Promise<Person>
+  /** Credits an account with a deposit. */
+  deposit(person: Pick<Person, 'account'>, micros: bigint): Promise<void>
+  /** The work that repeats for ever: meters, suspension, sweeps, retention. */
+  workForEver(): Promise<Worker>
   work(kinds?: Record<string, Work>, leaseSeconds?: number): Promise<Worker>
   fault(fault: {
     kind: string
@@ -176,7 +182,7 @@ export async function testCloud({
     return { status: response.status, body: isJson ? JSON.parse(text) : text }
   }
 
-  return {
+  const cloud: TestCloud = {
     deps,
     app,
     vultr,
@@ -184,7 +190,35 @@ export async function testCloud({
     advance(seconds) {
       movedMs += seconds * 1000
     },
-    async person(name) {
+    async deposit({ account }, micros) {
+      const now = deps.clock.now()
+      await deps.db.work(async (tx) => {
+        await post(tx, {
+          key: newId('dep'),
+          kind: 'deposit',
+          reference: 'test',
+          ledgerAccount: await ledgerAccountOf(tx, account, now),
+          amountMicros: micros,
+          against: 'sys_treasury',
+          at: now,
+        })
+      })
+    },
+    async workForEver() {
+      const now = deps.clock.now()
+      await scheduleAgentWork(deps)
+      await startOperation(deps.db.jobs, {
+        kind: 'charge-meters',
+        subject: meterSubject,
+        namespaceId: null,
+        now,
+      })
+      return cloud.work({
+        ...agentWork(deps),
+        'charge-meters': (operation, lease) => visitMeters(deps, operation, lease),
+      })
+    },
+    async person(name, creditsMicros = 25_000_000n) {
       const account = newId('acc')
       const namespaceId = newId('ns')
       const now = deps.clock.now()
@@ -202,6 +236,7 @@ export async function testCloud({
         authenticatedAt: now,
       }
       callers.set(account, caller)
+      if (creditsMicros > 0n) await cloud.deposit({ account }, creditsMicros)
       const person: Person = {
         account,
         namespaceId,
@@ -270,6 +305,7 @@ export async function testCloud({
       )
     },
   }
+  return cloud
 }
 
 type MachineCall = (token: string, path: string, body: unknown) => Promise<Answer>

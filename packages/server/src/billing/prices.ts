@@ -1,5 +1,5 @@
 import { type Size, sizes } from '@agentctl/contract/agent-config.ts'
-import { GRACE_DAYS, hourlyMicros } from './quotes.ts'
+import { hourlyMicros } from './quotes.ts'
 
 /** What a machine of each size has; transfer is for a month. */
 const machines: Readonly<
@@ -13,7 +13,7 @@ const machines: Readonly<
 const noMachine = { vcpus: null, memoryMegabytes: null, diskGigabytes: null, transferTerabytes: null }
 
 /** What everything costs, for whoever asks. */
-export function priceList() {
+export function priceList(graceDays: number) {
   const kept = ['stopped', 'suspended'] as const
   return {
     currency: 'USD' as const,
@@ -21,6 +21,6 @@ export function priceList() {
       ...sizes.map((size) => ({ size, hourlyMicros: String(hourlyMicros[size]), ...machines[size] })),
       ...kept.map((size) => ({ size, hourlyMicros: String(hourlyMicros[size]), ...noMachine })),
     ],
-    graceDays: GRACE_DAYS,
+    graceDays,
   }
 }

@@ -13,9 +13,6 @@ export const hourlyMicros: Readonly<Record<Size | 'stopped' | 'suspended', bigin
   suspended: 0n,
 }
 
-/** Days between suspension and the end of the snapshot. */
-export const GRACE_DAYS = 14
-
 export interface Quote {
   price: { hourlyMicros: string }
   balance: { creditsMicros: string; runwaySeconds: number | null }

@@ -20,7 +20,8 @@ const { url, db } = await testDatabase()
 const owner = openPool(url, { connectionsMax: 2 })
 const folder = mkdtempSync(join(tmpdir(), 'agentctl-billing-'))
 let now = new Date('2027-03-10T12:00:00.000Z')
-const config: Pick<Config, 'deposits' | 'ledgerKeyFile'> = {
+const config: Pick<Config, 'deposits' | 'graceDays' | 'ledgerKeyFile'> = {
+  graceDays: 14,
   ledgerKeyFile: join(folder, 'ledger-keys.json'),
   deposits: [
     {

@@ -7,6 +7,7 @@ import { awaitDeposit, claimDeposit, listDeposits } from './deposits.ts'
 import { historyPage } from './history.ts'
 import { exportLedger } from './ledger.ts'
 import { openLedgerKey } from './ledger-key.ts'
+import { changeLimits, showLimits } from './limits.ts'
 import { priceList } from './prices.ts'
 import { usageOf } from './usage.ts'
 
@@ -22,7 +23,7 @@ export function billingRoutes(
   const ledgerKey = openLedgerKey(config.ledgerKeyFile)
   const depositWakes = lazyWakes(db, 'deposits')
 
-  api.on('GET /v1/billing/prices', async () => priceList())
+  api.on('GET /v1/billing/prices', async () => priceList(config.graceDays))
   api.on('GET /v1/billing/balance', ({ caller }) =>
     db.as({ account: caller.accountId }, (tx) => balanceOf(tx, caller.accountId, clock.now())),
   )
@@ -39,6 +40,12 @@ export function billingRoutes(
   api.on('GET /v1/billing/ledger-keys', async () => ({ keys: [...ledgerKey.publicKeys] }))
   api.on('GET /v1/billing/usage', ({ caller, query }) =>
     db.as({ account: caller.accountId }, (tx) => usageOf(tx, caller.accountId, query, clock.now())),
+  )
+  api.on('GET /v1/billing/limits', ({ caller }) =>
+    db.as({ account: caller.accountId }, (tx) => showLimits(tx, caller.accountId)),
+  )
+  api.on('PATCH /v1/billing/limits', ({ caller, body }) =>
+    db.as({ account: caller.accountId }, (tx) => changeLimits(tx, caller.accountId, body)),
   )
   api.on('GET /v1/billing/deposit-addresses', async () => ({
     chains: config.deposits.map(({ name, chainId, publicRpcUrl, token, address }) => ({

@@ -193,7 +193,7 @@ export interface Burn {
 // An account's credits c end at the time t at which its open meters, each from its own beginning or from the last
 // charge, have burnt c: sum(rate * (t - begin)) = 3600 c. Times are counted from the watermark, so that the products
 // stay small. What closed meters still owe is taken off first.
-const burning = (tx: Sql) => tx`
+export const burning = (tx: Sql) => tx`
   select b.ledger_account_id, greatest(0, b.balance_micros - b.held_micros) as has,
     sum(rate_micros) filter (where to_at is null) as rate,
     sum(rate_micros * extract(epoch from begin - upto)::bigint) filter (where to_at is null) as offset_micros,
@@ -206,7 +206,8 @@ const burning = (tx: Sql) => tx`
   ) m join ledger_balances b using (ledger_account_id)
   group by b.ledger_account_id, upto`
 
-const zeroOf = (tx: Sql) => tx`upto + make_interval(secs => ceil((3600 * free + offset_micros) / rate))`
+export const zeroOf = (tx: Sql) =>
+  tx`upto + make_interval(secs => ceil((3600 * free + offset_micros) / rate))`
 
 /** When the first account has nothing left; ISO 8601, null when nobody burns anything. Those already flagged are left out. */
 export async function findFirstZero(tx: Sql): Promise<string | null> {

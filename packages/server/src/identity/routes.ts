@@ -17,6 +17,7 @@ import { createKey, listKeys, type NewKey, revokeKey, rotateKey } from './keys.t
 import type { MemberRow } from './member-store.ts'
 import { acceptInvitation, inviteMember, listMembers, removeMember, setRole } from './members.ts'
 import { createNamespace, deleteNamespace, listNamespaces, renameNamespace } from './namespaces.ts'
+import { listNotices, readNotices } from './notices.ts'
 import { newPace } from './pace.ts'
 import { startPhoneChallenge, verifyPhone } from './phone-login.ts'
 import { listSessions, revokeSession } from './sessions.ts'
@@ -97,6 +98,12 @@ function loginRoutes(api: Api, deps: IdentityDeps): void {
 }
 
 function accountRoutes(api: Api, deps: IdentityDeps): void {
+  api.on('GET /v1/notices', async ({ caller, query }) => ({
+    notices: await listNotices(deps, caller.accountId, query.unread === 'true'),
+  }))
+  api.on('POST /v1/notices/read', async ({ caller, body }) => ({
+    read: await readNotices(deps, caller.accountId, body.ids),
+  }))
   api.on('GET /v1/whoami', ({ caller }) => whoami(deps, caller))
   api.on('GET /v1/account', ({ caller }) => shownAccount(deps, caller))
   api.on('POST /v1/logout', async ({ caller }) => {

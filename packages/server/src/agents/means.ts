@@ -1,0 +1,42 @@
+import type { Size } from '@agentctl/contract/agent-config.ts'
+import { dollars, spentBySubject } from '../billing/limits.ts'
+import { hourlyMicros } from '../billing/quotes.ts'
+import { requireMeans } from '../billing/runway.ts'
+import type { Deps } from '../deps.ts'
+import { Problem } from '../platform/problem.ts'
+import type { AgentRow } from './store.ts'
+
+/**
+ * Refuses what the credits of its account, the limits of the account or the caps of the agent do not allow. Read by
+ * the jobs role, since a member who deploys may not look into the owner's books.
+ */
+export async function requireMeansFor(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  agent: Pick<AgentRow, 'id' | 'name' | 'ownerAccountId' | 'maxHourlyMicros' | 'maxTotalMicros'>,
+  size: Size,
+): Promise<void> {
+  const now = clock.now()
+  const rate = hourlyMicros[size]
+  if (agent.maxHourlyMicros !== null && rate > agent.maxHourlyMicros) {
+    throw new Problem(
+      'spend_limit',
+      `A ${size} machine costs ${dollars(rate)} an hour; ${agent.name} may cost ${dollars(agent.maxHourlyMicros)}.`,
+      { fix: 'Choose a smaller --size, or raise --max-hourly.' },
+    )
+  }
+  if (agent.maxTotalMicros !== null) {
+    const spent = await spentBySubject(db.jobs, agent.id, now)
+    if (spent >= agent.maxTotalMicros) {
+      throw new Problem(
+        'spend_limit',
+        `${agent.name} has cost ${dollars(spent)}; it may cost ${dollars(agent.maxTotalMicros)} in all.`,
+        { fix: 'Raise it: agentctl deploy --max-total AMOUNT' },
+      )
+    }
+  }
+  await requireMeans(
+    db.jobs,
+    { accountId: agent.ownerAccountId, subject: agent.id, hourlyMicros: rate, now },
+    `To run ${agent.name}`,
+  )
+}

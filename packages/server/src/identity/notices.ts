@@ -1,0 +1,37 @@
+import type { Notice } from '@agentctl/contract/identity.ts'
+import type { Deps } from '../deps.ts'
+import type { Sql } from '../platform/db.ts'
+import { newId } from '../platform/ids.ts'
+import { insertNotice, listNoticeRows, markRead } from './notice-store.ts'
+
+/**
+ * Leaves a service message for an account, in the caller's transaction. The service has no address of anybody: it is
+ * shown under the next command of whoever logs in.
+ */
+export function notify(
+  tx: Sql,
+  notice: { accountId: string; kind: string; message: string; next: string | null; now: Date },
+): Promise<void> {
+  return insertNotice(tx, { ...notice, id: newId('ntc') })
+}
+
+export async function listNotices(
+  { db }: Pick<Deps, 'db'>,
+  accountId: string,
+  onlyUnread: boolean,
+): Promise<Notice[]> {
+  const rows = await db.as({ account: accountId }, (tx) => listNoticeRows(tx, accountId, onlyUnread))
+  return rows.map((row) => ({
+    ...row,
+    createdAt: row.createdAt.toISOString(),
+    readAt: row.readAt?.toISOString() ?? null,
+  }))
+}
+
+export function readNotices(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  accountId: string,
+  ids: readonly string[],
+): Promise<number> {
+  return db.as({ account: accountId }, (tx) => markRead(tx, accountId, ids, clock.now()))
+}
