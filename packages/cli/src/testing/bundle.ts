@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs
 import { join } from 'node:path'
 
 const packageFolder = join(import.meta.dirname, '..', '..')
-const distribution = join(packageFolder, 'dist')
+export const distribution = join(packageFolder, 'dist')
 export const bundlePath = join(distribution, 'agentctl.cjs')
 
 const newest = (folder: string): number =>

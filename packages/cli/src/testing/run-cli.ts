@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bundlePath, ensureBundle } from './bundle.ts'
+import { distribution, ensureBundle } from './bundle.ts'
 
 export interface Ran {
   code: number | null
@@ -31,13 +31,27 @@ export interface RunOptions {
   cwd?: string
 }
 
+let installed: string | undefined
+
+/** The program as users install it, outside of the checkout: inside, it would find the local cloud that runs there. */
+function installedProgram(): string {
+  if (installed === undefined) {
+    const folder = mkdtempSync(join(tmpdir(), 'agentctl-program-'))
+    cpSync(distribution, folder, { recursive: true })
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+    installed = join(folder, 'agentctl.cjs')
+  }
+  return installed
+}
+
 /** A machine with nobody logged in; the real program runs on it as a process. */
 export async function newMachine(env: Record<string, string> = {}): Promise<Machine> {
   await ensureBundle()
+  const program = installedProgram()
   const children = new Set<ChildProcess>()
   const home = mkdtempSync(join(tmpdir(), 'agentctl-cli-'))
   const start = (args: string[], options: RunOptions = {}): Running => {
-    const child = spawn(process.execPath, [bundlePath, ...args], {
+    const child = spawn(process.execPath, [program, ...args], {
       cwd: options.cwd ?? home,
       env: {
         PATH: process.env.PATH ?? '',
