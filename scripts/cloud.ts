@@ -93,7 +93,13 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const localFile = join(dataDir, 'local.json')
   writeFileSync(localFile, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
   const serverEnvironment = environmentOfServer(local, { dataDir, port, routerPort, apiUrl })
-  const server = options.server === false ? undefined : await startServer(serverEnvironment, { dataDir, log })
+  let server: ServerProcess | undefined
+  try {
+    if (options.server !== false) server = await startServer(serverEnvironment, { dataDir, log })
+  } catch (error) {
+    await local.stop()
+    throw error
+  }
   return {
     local: file,
     localFile,
