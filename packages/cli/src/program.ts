@@ -11,6 +11,8 @@ import { releases } from './commands/agents/releases.ts'
 import { restart } from './commands/agents/restart.ts'
 import { rollback } from './commands/agents/rollback.ts'
 import { show as showAgent } from './commands/agents/show.ts'
+import { start } from './commands/agents/start.ts'
+import { stop } from './commands/agents/stop.ts'
 import { balance } from './commands/billing/balance.ts'
 import { deposit } from './commands/billing/deposit.ts'
 import { history } from './commands/billing/history.ts'
@@ -39,6 +41,7 @@ import { remove as deleteNamespace } from './commands/namespaces/delete.ts'
 import { list as listNamespaces } from './commands/namespaces/list.ts'
 import { rename } from './commands/namespaces/rename.ts'
 import { use } from './commands/namespaces/use.ts'
+import { notices } from './commands/notices.ts'
 import { importSecrets } from './commands/secrets/import.ts'
 import { list as listSecrets } from './commands/secrets/list.ts'
 import { set as setSecret } from './commands/secrets/set.ts'
@@ -56,12 +59,14 @@ export const program: Group = {
     init,
     deploy,
     agents: {
-      summary: 'See, follow, restart, roll back and delete agents',
+      summary: 'See, follow, stop, start, roll back and delete agents',
       commands: {
         list: listAgents,
         show: showAgent,
         logs,
         open,
+        start,
+        stop,
         restart,
         releases,
         rollback,
@@ -99,6 +104,7 @@ export const program: Group = {
         },
       },
     },
+    notices,
     doctor,
     completion: completionOf(() => program),
     commands: commandsOf(() => program),
@@ -109,7 +115,7 @@ const chapters = {
   Start: ['login', 'init', 'deploy'],
   Operate: ['agents', 'secrets'],
   Money: ['billing'],
-  Account: ['whoami', 'logout', 'account', 'namespaces', 'members', 'keys'],
+  Account: ['whoami', 'logout', 'account', 'notices', 'namespaces', 'members', 'keys'],
   Tool: ['doctor', 'completion', 'commands'],
 }
 

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { AgentConfig, AgentFile, ManifestFile, Size } from '@agentctl/contract/agent-config.ts'
 import type { DeployPlan, Release } from '@agentctl/contract/agents.ts'
 import type { ResponseOf } from '@agentctl/contract/api.ts'
-import { choice, defineCommand, duration, flag, optional, unless } from '../command.ts'
+import { choice, defineCommand, duration, flag, type OptionSpec, optional, unless } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readAgentFile } from '../deploy/agent-file.ts'
 import { completeConfig, type Detected } from '../deploy/detect.ts'
@@ -13,7 +13,7 @@ import { openHashCache } from '../deploy/hash-cache.ts'
 import { DEFAULT_WAIT_SECONDS, waitForRelease } from '../deploy/release-wait.ts'
 import { type Uploaded, uploadMissing } from '../deploy/upload.ts'
 import { Failure } from '../failure.ts'
-import { dollars } from '../money.ts'
+import { dollars, parseDollars } from '../money.ts'
 import { roughly } from '../times.ts'
 import { terms, WIDTH, wrap } from '../wrapped-text.ts'
 
@@ -21,6 +21,27 @@ import { terms, WIDTH, wrap } from '../wrapped-text.ts'
 const sizes = ['nano', 'small', 'medium', 'large'] as const satisfies readonly Size[]
 
 type Deployed = ResponseOf<'POST /v1/deploys'>
+
+/** Micro-USD, null for "none", undefined where it was not given. */
+type Cap = string | null | undefined
+interface Caps {
+  maxHourlyMicros: Cap
+  maxTotalMicros: Cap
+}
+
+const cap = (flags: string, about: string): OptionSpec<Cap> => ({
+  flags,
+  about,
+  read(raw) {
+    if (typeof raw !== 'string') return undefined
+    if (raw.trim().toLowerCase() === 'none') return null
+    const micros = parseDollars(raw, flags.split(' ')[0] ?? flags)
+    if (micros !== '0') return micros
+    throw new Failure('usage', `${flags.split(' ')[0]} must be more than nothing`, {
+      fix: 'Give an amount in dollars, or none.',
+    })
+  },
+})
 
 export const deploy = defineCommand({
   summary: 'Deploy a folder, wait until it is healthy, and print its address',
@@ -35,6 +56,8 @@ export const deploy = defineCommand({
     wait: unless('--no-wait', 'do not wait for the health check'),
     timeout: duration('--timeout <time>', 'how long to wait, such as 90s or 5m (default 12m)'),
     size: choice('--size <size>', 'size of its machine', sizes),
+    maxHourlyMicros: cap('--max-hourly <amount>', 'what it may cost an hour, in dollars; none takes it away'),
+    maxTotalMicros: cap('--max-total <amount>', 'what it may cost in all, in dollars; then it is stopped'),
   },
   examples: [
     'agentctl deploy',
@@ -52,7 +75,9 @@ export const deploy = defineCommand({
     const files = await hashFolder(ctx, folder)
     const { name, config, detected } = completeConfig(folder, agentFile, flags.size)
     const hashMs = performance.now() - startedAt
-    const request = requestOf(ctx, { name, config, files, agentFile })
+    const { maxHourlyMicros, maxTotalMicros } = flags
+    const caps = { maxHourlyMicros, maxTotalMicros }
+    const request = requestOf(ctx, { name, config, files, agentFile, caps })
     const plan = await ctx.api('POST /v1/deploys/plan', {
       body: request,
       repeatable: true,
@@ -127,7 +152,8 @@ function requestOf(
     config,
     files,
     agentFile,
-  }: { name: string; config: AgentConfig; files: FolderFile[]; agentFile: AgentFile },
+    caps,
+  }: { name: string; config: AgentConfig; files: FolderFile[]; agentFile: AgentFile; caps: Caps },
 ) {
   const namespace = ctx.explicitNamespace ?? agentFile.namespace ?? ctx.namespace()
   const manifest: ManifestFile[] = files.map(({ path, sha256, size, executable }) => ({
@@ -136,7 +162,14 @@ function requestOf(
     size,
     executable,
   }))
-  return { ...(namespace === undefined ? {} : { namespace }), name, config, files: manifest }
+  const told = Object.entries(caps).filter(([, micros]) => micros !== undefined)
+  return {
+    ...(namespace === undefined ? {} : { namespace }),
+    name,
+    config,
+    files: manifest,
+    ...Object.fromEntries(told),
+  }
 }
 
 /** A blob that the service dropped between plan and deploy is sent once more. */
