@@ -202,6 +202,35 @@ describe('by phone', () => {
     ])
   })
 
+  test('who left out the agreement gives it afterwards, with or without the code that has done its part', async () => {
+    answers['POST /v1/logins/phone/verify'] = () => ({
+      status: 'terms_required',
+      signupToken: 'sup_1',
+      terms,
+    })
+    for (const repeated of [[], ['--code', '123456']]) {
+      const sent = await machine.run(['login', '--phone', '+821012345678', '--no-input'], { env: env() })
+      expect(sent.stderr).toContain('run: agentctl login --code CODE')
+      expect((await machine.run(['login', '--code', '123456'], { env: env() })).code).toBe(2)
+      const agreed = await machine.run(['login', ...repeated, '--accept-terms'], { env: env() })
+      expect(agreed.code).toBe(0)
+    }
+    expect(api.asked.filter(({ route }) => route === 'POST /v1/logins/phone')).toHaveLength(2)
+  })
+
+  test('an agreement that came too early is part of the command to go on with', async () => {
+    const sent = await machine.run(['login', '--phone', '+821012345678', '--accept-terms', '--no-input'], {
+      env: env(),
+    })
+    expect(sent.stderr).toContain('run: agentctl login --accept-terms --code CODE')
+  })
+
+  test('what cannot be a code is refused before anything is sent', async () => {
+    const ran = await machine.run(['login', '--phone', '+821012345678', '--code', '12ab'], { env: env() })
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringContaining('A code has 4 to 10 digits') })
+    expect(api.asked).toEqual([])
+  })
+
   test('the code for one number is not tried for another', async () => {
     await machine.run(['login', '--phone', '+821012345678', '--no-input'], { env: env() })
     await machine.run(['login', '--phone', '+821099999999', '--code', '123456'], { env: env() })

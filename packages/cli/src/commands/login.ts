@@ -11,6 +11,7 @@ import { walletOptions } from '../wallet/signer.ts'
 
 type LoggedIn = LoginOutcome & { status: 'logged_in' }
 
+const again = 'agentctl login'
 const device = `agentctl ${version} on ${process.platform}`
 
 export const login = defineCommand({
@@ -41,7 +42,8 @@ export const login = defineCommand({
     if (usesWallet && usesPhone) {
       throw new Failure('usage', 'Give either --phone or --wallet', { fix: 'See: agentctl login --help' })
     }
-    if (flags.acceptTerms && !usesWallet && !usesPhone && pending?.signupToken !== undefined) {
+    // The code of before may be given once more: it has done its part, and only the agreement was missing.
+    if (flags.acceptTerms && !usesWallet && flags.phone === undefined && pending?.signupToken !== undefined) {
       return finish(ctx, await acceptTerms(ctx, pending.signupToken))
     }
     const wallet = usesWallet || (!usesPhone && (await prefersWallet(ctx)))
@@ -60,7 +62,7 @@ export const login = defineCommand({
       : await ctx.api('POST /v1/logins/phone/verify', {
           token: null,
           body: {
-            ...(await provePhone(ctx, flags, 'agentctl login', (phone) =>
+            ...(await provePhone(ctx, flags, flags.acceptTerms ? `${again} --accept-terms` : again, (phone) =>
               ctx.api('POST /v1/logins/phone', { token: null, body: { phone } }),
             )),
             device,

@@ -29,6 +29,9 @@ export async function provePhone(
   again: string,
   send: (phone: string) => Promise<Challenge>,
 ): Promise<{ challengeId: string; code: string }> {
+  if (flags.code !== undefined && !/^\d{4,10}$/.test(flags.code.trim())) {
+    throw new Failure('usage', 'A code has 4 to 10 digits', { fix: 'Give it as it stands in the message.' })
+  }
   const earlier = flags.code === undefined ? undefined : pendingChallenge(ctx, flags.phone)
   if (earlier !== undefined && flags.code !== undefined)
     return { challengeId: earlier, code: flags.code.trim() }
