@@ -2,10 +2,10 @@ import type { Deps } from '../deps.ts'
 import { startOperation, type Work } from '../platform/operations.ts'
 import { visitCreditWatch } from './credit-watch-operation.ts'
 import { visitDeletion } from './delete-operation.ts'
-import { HEAL_KIND, visitHealing } from './heal-operation.ts'
+import { visitHealing, visitSilence } from './heal-operation.ts'
 import { visitRemoval } from './machine-removal.ts'
+import { HEAL_KIND, REST_KIND } from './operation-kinds.ts'
 import { visitRelease } from './release-operation.ts'
-import { REST_KIND } from './rest.ts'
 import { visitRest } from './rest-operation.ts'
 import { visitRetention } from './retention.ts'
 import { visitSnapshotRemoval } from './snapshot-removal.ts'
@@ -23,6 +23,7 @@ export function agentWork(deps: Parts): Record<string, Work> {
     'remove-snapshot': (operation, lease) => visitSnapshotRemoval(deps, operation, lease),
     'delete-agent': (operation, lease) => visitDeletion(deps, operation, lease),
     'watch-credits': (operation, lease) => visitCreditWatch(deps, operation, lease),
+    'watch-silence': (_operation, lease) => visitSilence(deps, lease),
     sweep: (operation, lease) => visitSweep(deps, operation, lease),
     retention: (operation, lease) => visitRetention(deps, operation, lease),
   }
@@ -33,6 +34,7 @@ export async function scheduleAgentWork({ db, clock }: Pick<Deps, 'db' | 'clock'
   for (const { kind, subject } of [
     { kind: 'sweep', subject: 'sweep:machines' },
     { kind: 'watch-credits', subject: 'watch-credits:agents' },
+    { kind: 'watch-silence', subject: 'watch-silence:machines' },
     { kind: 'retention', subject: 'retention:agents' },
   ]) {
     await startOperation(db.jobs, { kind, subject, namespaceId: null, now: clock.now() })

@@ -6,7 +6,6 @@ import { newId } from '../platform/ids.ts'
 import type { Sealed } from '../platform/keyring.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { newToken, tokenHash } from '../platform/tokens.ts'
-import { openAssets } from './assets.ts'
 import { lockAgent, setDesiredRelease, setReleaseStep } from './lifecycle-store.ts'
 import {
   FIRST_RELEASE_SECONDS,
@@ -14,7 +13,6 @@ import {
   MACHINES_PER_ACCOUNT,
   RESTORED_RELEASE_SECONDS,
 } from './limits.ts'
-import { renderMachineScript } from './machine-script.ts'
 import { machineSizes } from './machine-sizes.ts'
 import {
   countMachines,
@@ -26,6 +24,7 @@ import {
   setMachineDeleted,
 } from './machine-store.ts'
 import { failRelease, machineComing } from './reports.ts'
+import { scriptFor } from './script-for.ts'
 import { findSnapshot, listSnapshots, setSnapshotDeleted } from './snapshot-store.ts'
 import { type AgentRow, findAgentById, findRelease, type ReleaseRow } from './store.ts'
 
@@ -188,7 +187,7 @@ async function order(
       message: 'The snapshot with its files is gone. Starting it again begins with an empty disk.',
     })
   }
-  const script = await scriptFor(deps, operation, memory)
+  const script = await scriptFor(deps.config, bootstrapToken(deps, operation, memory))
   // From here on it may be there, even if we are not any more.
   await lease.write(
     (tx) =>
@@ -245,17 +244,12 @@ async function diskOf(
   return 'gone'
 }
 
-async function scriptFor({ config, keyring }: Parts, operation: Operation, memory: Memory): Promise<string> {
+/** The same token for every order, whichever of them succeeds. */
+function bootstrapToken({ keyring }: Parts, operation: Operation, memory: Memory): string {
   if (!memory.bootstrap) throw new Error('The operation has no bootstrap token.')
-  const { node, runner } = await openAssets(config)
   const { keyId, nonce, ciphertext } = memory.bootstrap
   const sealed = { keyId, nonce: Buffer.from(nonce, 'base64'), ciphertext: Buffer.from(ciphertext, 'base64') }
-  return renderMachineScript({
-    apiUrl: config.apiUrl,
-    bootstrapToken: keyring.open(sealed, operation.id).toString(),
-    node: { sha256: node.sha256, version: process.versions.node },
-    runner: { sha256: runner.sha256 },
-  })
+  return keyring.open(sealed, operation.id).toString()
 }
 
 function sealedText({ keyId, nonce, ciphertext }: Sealed): NonNullable<Memory['bootstrap']> {

@@ -10,12 +10,11 @@ import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
 import { type AgentWanted, enterAgent, enterNamespaceOf, noSuchAgent } from './agents.ts'
 import { countGoneFiles } from './blob-store.ts'
-import { HEAL_KIND } from './heal-operation.ts'
 import { findPendingRelease, lockAgent, setAgentUsed } from './lifecycle-store.ts'
 import { fitsOn } from './machine-sizes.ts'
 import { listMachines } from './machine-store.ts'
 import { requireMeansFor } from './means.ts'
-import { REST_KIND } from './rest.ts'
+import { HEAL_KIND, REST_KIND } from './operation-kinds.ts'
 import { listSnapshots } from './snapshot-store.ts'
 import {
   type AgentRow,

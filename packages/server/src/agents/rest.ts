@@ -18,13 +18,11 @@ import { LAST_WORDS_SECONDS } from './limits.ts'
 import { retireMachines } from './machine-removal.ts'
 import { listMachines, setMachineState } from './machine-store.ts'
 import { meterAgent } from './metering.ts'
+import { REST_KIND } from './operation-kinds.ts'
 import { listSnapshots } from './snapshot-store.ts'
 import { type AgentRow, findAgentById } from './store.ts'
 
 const DAY_SECONDS = 86_400
-
-/** What takes an agent's machine away and keeps its disk. */
-export const REST_KIND = 'rest-agent'
 
 interface Resting {
   rest: Rest
