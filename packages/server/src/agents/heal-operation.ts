@@ -62,11 +62,14 @@ export async function visitHealing(
   operation: Operation,
   lease: Lease,
 ): Promise<Outcome | 'settled'> {
-  const { db, machines, log } = deps
-  const { machineId, seenAt } = operation.stepData
+  const { db, clock, machines, log } = deps
+  const { machineId, seenAt, rebootedAt } = operation.stepData
   const machine = typeof machineId === 'string' ? await findMachine(db.jobs, machineId) : undefined
   if (machine?.state !== 'ready') return { state: 'done' }
   if ((machine.seenAt?.toISOString() ?? null) !== seenAt) return { state: 'done' }
+  if (typeof rebootedAt === 'string' && clock.now() < secondsAfter(new Date(rebootedAt), PATIENCE_SECONDS)) {
+    return { state: 'again', afterSeconds: PATIENCE_SECONDS }
+  }
   log.warn('A machine is silent', { machineId: machine.id, agentId: machine.agentId })
   const found = machine.providerId === null ? undefined : await machines.find(machine.providerId)
   if (!found) return replace(deps, operation, lease, machine)
@@ -80,7 +83,8 @@ export async function visitHealing(
   })
   const script = await scriptFor(deps.config, token.reveal())
   if (!(await machines.rebootWith(found.id, script))) return replace(deps, operation, lease, machine)
-  return { state: 'again', afterSeconds: PATIENCE_SECONDS }
+  const stepData = { ...operation.stepData, rebootedAt: clock.now().toISOString() }
+  return { state: 'again', afterSeconds: PATIENCE_SECONDS, stepData }
 }
 
 /** The provider does not have it any more, and what was on its disk is lost: the live release runs on another one. */

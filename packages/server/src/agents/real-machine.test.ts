@@ -14,7 +14,16 @@ if (!built) process.stderr.write('Skipped, for the runner is not built: npm run 
 const agentSource = (word: string) => `
   const http = require('node:http')
   console.log('started ${word}')
-  http.createServer((_, response) => response.end('${word} ' + process.env.TOKEN)).listen(process.env.PORT)
+  const fs = require('node:fs')
+  const file = process.env.HOME + '/note'
+  process.on('SIGTERM', () => {
+    if (fs.existsSync(file)) fs.appendFileSync(file, ', then told to end')
+    process.exit(0)
+  })
+  http.createServer((request, response) => {
+    if (request.url === '/keep') fs.writeFileSync(file, 'kept')
+    response.end(request.url === '/' ? '${word} ' + process.env.TOKEN : fs.readFileSync(file))
+  }).listen(process.env.PORT)
 `
 
 test.skipIf(!built)(
@@ -37,7 +46,7 @@ test.skipIf(!built)(
       runnerFile,
     })
     const app = (request: Request) => cloud.app.fetch(request)
-    await cloud.work()
+    await cloud.workForEver()
     const alice = await cloud.person('real')
     await alice.call('POST', '/v1/agents', { name: 'hello' })
     await alice.call('PATCH', '/v1/agents/hello/secrets', { secrets: { TOKEN: 'sesame' } })
@@ -58,10 +67,39 @@ test.skipIf(!built)(
       const { body } = await alice.call('GET', '/v1/agents/hello/logs')
       return String(body).includes('started two') ? true : undefined
     })
+    // What the agent keeps in its home directory outlives its machine, and the end of its process is told to it.
+    expect(await ask('/keep')).toBe('kept')
+    await alice.call('POST', '/v1/agents/hello/stop')
+    await eventually(async () => ((await cloud.instances()).length === 0 ? true : undefined), 30_000)
+    expect(await cloud.snapshots()).toHaveLength(1)
+    const started = await alice.call('POST', '/v1/agents/hello/start')
+    await live(alice, { status: started.status, body: { release: started.body } })
+    expect(await ask('/kept')).toBe('kept, then told to end')
+    expect(await ask()).toBe('two sesame')
+
+    // A reboot that nobody asked for empties the machine's tmpfs, and with it goes the credential.
+    const [machine] = await cloud.instances()
+    await fetch(`${cloud.vultr.url}/v2/instances/${machine?.id}/reboot`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${cloud.vultr.apiKey}` },
+    })
+    cloud.advance(300)
+    await eventually(async () => {
+      for (const kind of ['watch-silence', 'heal-agent']) {
+        await cloud.sql`update operations set run_at = clock_timestamp() where kind = ${kind} and state = 'pending'`
+      }
+      const [healed] = await cloud.sql`select 1 from operations where kind = 'heal-agent' and state = 'done'`
+      return healed ? true : undefined
+    }, 30_000)
+    await eventually(
+      async () => ((await ask('/kept').catch(() => '')).startsWith('kept') ? true : undefined),
+      30_000,
+    )
+
     await alice.call('DELETE', '/v1/agents/hello')
     await eventually(async () => ((await cloud.instances()).length === 0 ? true : undefined))
 
-    async function ask(): Promise<string> {
+    async function ask(path = '/'): Promise<string> {
       const [row] = await cloud.sql<
         { id: string; address: string; port: number; keyId: string; nonce: Buffer; ciphertext: Buffer }[]
       >`
@@ -69,7 +107,7 @@ test.skipIf(!built)(
         from machines where state = 'ready'`
       if (!row) throw new Error('No machine serves.')
       const credential = openRouterCredential(cloud.deps.keyring, row.id, row).reveal()
-      const response = await fetch(`http://${row.address}:${row.port}/`, {
+      const response = await fetch(`http://${row.address}:${row.port}${path}`, {
         headers: { [ROUTER_CREDENTIAL_HEADER]: credential },
       })
       return response.text()
@@ -77,7 +115,7 @@ test.skipIf(!built)(
   },
 )
 
-async function live(person: Person, deployed: Awaited<ReturnType<Person['deploy']>>) {
+async function live(person: Person, deployed: { status: number; body: { release: { id: string } } }) {
   expect(deployed).toMatchObject({ status: 202 })
   const release = await eventually(async () => {
     const { body } = await person.call(
