@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import { type Lease, type Operation, type Outcome, startOperation } from '../platform/operations.ts'
@@ -19,38 +20,47 @@ import { findRelease } from './store.ts'
 
 /** A machine polls twice a minute; one that has not for so long may have lost its credential in a reboot. */
 const SILENT_SECONDS = 120
+const LOOK_SECONDS = 30
 /**
- * Looked at again after this, by the time of the database: business time can jump, and then every machine seems to
- * have been silent for long. One that has polled meanwhile is well.
+ * Business time can jump, and then every machine seems to have been silent for long. The time between looks is that of
+ * the database: one that has not polled in all of them is silent indeed.
  */
-const CONFIRM_SECONDS = 60
+const LOOKS = 3
 /** How long a reboot and the way back take; then it is tried anew. */
 const PATIENCE_SECONDS = 300
 const SICK_AT_ONCE = 20
-const LOOK_SECONDS = 30
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'log'>
 
-/** Records that silent machines are to be looked at again; each once, however often it is noticed. */
+/** How often machines were seen silent in a row, by their id, and when they had polled last. */
+const Suspects = z.record(z.string(), z.object({ seenAt: z.string().nullable(), looks: z.int() }))
+
+/** Finds machines that are silent at several looks in a row, and has them healed. */
 export async function visitSilence(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  operation: Operation,
   lease: Lease,
 ): Promise<Outcome> {
   const now = clock.now()
-  const silent = await listSilent(db.jobs, secondsAfter(now, -SILENT_SECONDS), SICK_AT_ONCE)
-  for (const { id, agentId, namespaceId, seenAt } of silent) {
+  const before = Suspects.catch({}).parse(operation.stepData.suspects)
+  const suspects: z.infer<typeof Suspects> = {}
+  for (const machine of await listSilent(db.jobs, secondsAfter(now, -SILENT_SECONDS), SICK_AT_ONCE)) {
+    const seenAt = machine.seenAt?.toISOString() ?? null
+    const known = before[machine.id]
+    const looks = (known?.seenAt === seenAt ? known.looks : 0) + 1
+    suspects[machine.id] = { seenAt, looks }
+    if (looks < LOOKS) continue
     await lease.write((tx) =>
       startOperation(tx, {
         kind: HEAL_KIND,
-        subject: agentId,
-        namespaceId,
-        stepData: { machineId: id, seenAt: seenAt?.toISOString() ?? null },
-        afterSeconds: CONFIRM_SECONDS,
+        subject: machine.agentId,
+        namespaceId: machine.namespaceId,
+        stepData: { machineId: machine.id, seenAt },
         now,
       }),
     )
   }
-  return { state: 'again', afterSeconds: LOOK_SECONDS }
+  return { state: 'again', afterSeconds: LOOK_SECONDS, stepData: { suspects } }
 }
 
 /**

@@ -23,7 +23,7 @@ export function agentWork(deps: Parts): Record<string, Work> {
     'remove-snapshot': (operation, lease) => visitSnapshotRemoval(deps, operation, lease),
     'delete-agent': (operation, lease) => visitDeletion(deps, operation, lease),
     'watch-credits': (operation, lease) => visitCreditWatch(deps, operation, lease),
-    'watch-silence': (_operation, lease) => visitSilence(deps, lease),
+    'watch-silence': (operation, lease) => visitSilence(deps, operation, lease),
     sweep: (operation, lease) => visitSweep(deps, operation, lease),
     retention: (operation, lease) => visitRetention(deps, operation, lease),
   }

@@ -85,9 +85,8 @@ test.skipIf(!built)(
     })
     cloud.advance(300)
     await eventually(async () => {
-      for (const kind of ['watch-silence', 'heal-agent']) {
-        await cloud.sql`update operations set run_at = clock_timestamp() where kind = ${kind} and state = 'pending'`
-      }
+      await cloud.sql`
+        update operations set run_at = clock_timestamp() where kind = 'watch-silence' and state = 'pending'`
       const [healed] = await cloud.sql`select 1 from operations where kind = 'heal-agent' and state = 'done'`
       return healed ? true : undefined
     }, 30_000)
