@@ -15,6 +15,8 @@ export interface CallSettings {
   repeatable?: true
   /** Sent instead of the stored token; null sends none. */
   token?: string | null
+  /** Not worth a second try, nor the time that one takes. */
+  once?: true
   timeoutSeconds?: number
   /** A body that is not JSON; made anew for every try. */
   stream?: () => { mediaType: string; body: ReadableStream<Uint8Array> }
@@ -42,6 +44,8 @@ export interface ApiDeps {
   userAgent: string
   signal: AbortSignal
   debug(text: string): void
+  /** A request has been sent with the stored token. */
+  sent?(route: string): void
   fetch?: typeof fetch
   /** Waits between tries, in milliseconds; also the longest that a Retry-After is obeyed. */
   retryDelays?: readonly number[]
@@ -84,13 +88,15 @@ async function send(deps: ApiDeps, route: string, options: AnyCall): Promise<Res
     method === 'DELETE' ||
     options.idempotencyKey !== undefined ||
     options.repeatable === true
-  const delays = repeatable ? (deps.retryDelays ?? RETRY_DELAYS) : []
+  const delays = repeatable && !options.once ? (deps.retryDelays ?? RETRY_DELAYS) : []
   for (let attempt = 0; ; attempt++) {
     const delay = delays[attempt]
     const startedAt = performance.now()
     let wait: number
     try {
-      const response = await once(deps, method, url, options, token)
+      const answer = once(deps, method, url, options, token)
+      if (options.token === undefined) deps.sent?.(route)
+      const response = await answer
       const ms = Math.round(performance.now() - startedAt)
       const requestId = response.headers.get('x-request-id') ?? '-'
       deps.debug(`${method} ${url.pathname} → ${response.status} in ${ms} ms, request ${requestId}`)

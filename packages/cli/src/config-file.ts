@@ -39,7 +39,7 @@ export function configDirectory(env: Environment): string {
   return join(env.XDG_CONFIG_HOME || join(env.HOME || homedir(), '.config'), 'agentctl')
 }
 
-/** What can be lost without harm: hashes of files. */
+/** What can be lost without harm: hashes of files, and which notices were told. */
 export function cacheDirectory(env: Environment): string {
   if (env.AGENTCTL_CONFIG_DIR) return join(env.AGENTCTL_CONFIG_DIR, 'cache')
   return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'agentctl')

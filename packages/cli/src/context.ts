@@ -10,6 +10,7 @@ import {
 } from './config-file.ts'
 import { Failure } from './failure.ts'
 import type { GlobalValues } from './global-options.ts'
+import { type NoticeWatch, watchNotices } from './notice-watch.ts'
 import { createOutput, type Output, type Stream } from './output.ts'
 import { createProgress, type Progress } from './progress.ts'
 import { createPrompt, type Prompt } from './prompt.ts'
@@ -42,6 +43,8 @@ export interface Context {
   cacheDirectory: string
   configDirectory: string
   progress(text: string): Progress
+  /** Undefined where only results and failures are wanted. */
+  notices: NoticeWatch | undefined
   address(): ApiAddress
   config(): StoredConfig
   saveConfig(change: (config: StoredConfig) => void): Promise<void>
@@ -101,7 +104,22 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
   const explicitNamespace = globals.namespace ?? (env.AGENTCTL_NAMESPACE || undefined)
   let interruption = new Failure('interrupted', 'Interrupted')
 
+  const api = createApi({
+    baseUrl: () => addressOnce().url,
+    token,
+    userAgent: `agentctl/${version} (${process.platform}; node ${process.versions.node})`,
+    signal,
+    debug: out.debug,
+    sent: (route) => notices?.sent(route),
+  })
+  const notices =
+    json || quiet
+      ? undefined
+      : watchNotices({ api, out, url: () => addressOnce().url, folder: cacheDirectory(env) })
+
   return {
+    api,
+    notices,
     out,
     env,
     cwd,
@@ -121,13 +139,6 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
       animated: watched && (stderr.columns ?? 0) > 0,
       silent: quiet || json,
       color,
-    }),
-    api: createApi({
-      baseUrl: () => addressOnce().url,
-      token,
-      userAgent: `agentctl/${version} (${process.platform}; node ${process.versions.node})`,
-      signal,
-      debug: out.debug,
     }),
     address: addressOnce,
     config: readOnce,

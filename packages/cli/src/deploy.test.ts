@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Release } from '@agentctl/contract/agents.ts'
+import type { DeployPlan, Release } from '@agentctl/contract/agents.ts'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Answers, type FakeApi, refusal, startFakeApi } from './testing/fake-api.ts'
 import { type Machine, newMachine } from './testing/run-cli.ts'
@@ -249,6 +249,69 @@ describe('a deploy', () => {
   test('is refused with exit 5 when the account may not have another machine', async () => {
     answers['POST /v1/deploys'] = () => refusal('agent_limit', 'The account has 3 machines, and may have 3')
     expect((await machine.run(['deploy', 'bot'], { env })).code).toBe(5)
+  })
+})
+
+describe('what an agent may cost', () => {
+  const bodyOf = (route: string) => api.asked.find((asked) => asked.route === route)?.body
+
+  test('goes with the plan and the deploy; what is not said stays as it is', async () => {
+    await machine.run(['deploy', 'bot', '--max-hourly', '0.05', '--max-total', 'none'], { env })
+    for (const route of ['POST /v1/deploys/plan', 'POST /v1/deploys']) {
+      expect(bodyOf(route)).toMatchObject({ maxHourlyMicros: '50000', maxTotalMicros: null })
+    }
+    api.asked.length = 0
+    await machine.run(['deploy', 'bot'], { env })
+    expect(bodyOf('POST /v1/deploys')).not.toHaveProperty('maxHourlyMicros')
+    expect(bodyOf('POST /v1/deploys')).not.toHaveProperty('maxTotalMicros')
+  })
+
+  test.each(['0', '-1', '1e3', 'nothing', ''])('%j is no amount, and nothing is sent', async (amount) => {
+    const ran = await machine.run(['deploy', 'bot', '--max-hourly', amount], { env })
+    expect(ran).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('--max-hourly') })
+    expect(api.asked).toEqual([])
+  })
+
+  test('is exit 5 when the machine costs more', async () => {
+    answers['POST /v1/deploys'] = () =>
+      refusal('spend_limit', 'A small machine costs $0.02 an hour; bot may cost $0.01.')
+    const { code, stderr } = await machine.run(['deploy', 'bot', '--max-hourly', '0.01', '-q'], { env })
+    expect({ code, stderr }).toMatchInlineSnapshot(`
+      {
+        "code": 5,
+        "stderr": "error: A small machine costs $0.02 an hour; bot may cost $0.01.
+      See and change limits: agentctl billing limits
+      ",
+      }
+    `)
+  })
+
+  test('is exit 5 without credits, and names what to do', async () => {
+    answers['POST /v1/deploys'] = () =>
+      refusal('insufficient_credits', 'To run bot needs $0.025; $0.025 are missing.')
+    const ran = await machine.run(['deploy', 'bot', '--json'], { env })
+    expect({ code: ran.code, stdout: ran.stdout }).toEqual({ code: 5, stdout: '' })
+    expect(JSON.parse(ran.stderr).error).toMatchInlineSnapshot(`
+      {
+        "code": "insufficient_credits",
+        "fix": "Top up: agentctl billing deposit 25",
+        "message": "To run bot needs $0.025; $0.025 are missing.",
+        "next": [
+          "agentctl billing deposit 25",
+        ],
+        "requestId": "req_1",
+      }
+    `)
+  })
+
+  test('a plan says when the credits are too few for a deploy', async () => {
+    const plan = answers['POST /v1/deploys/plan']
+    answers['POST /v1/deploys/plan'] = async (asked) => ({
+      ...((await plan?.(asked)) as DeployPlan),
+      balance: { creditsMicros: '10000', runwaySeconds: 1800 },
+    })
+    const { stdout } = await machine.run(['deploy', 'bot', '--dry-run'], { env })
+    expect(stdout).toContain('Credits: $0.01, enough for 30 min (a deploy needs an hour and a bit)\n')
   })
 })
 

@@ -20,7 +20,9 @@ export async function run(argv: string[], around: Surroundings): Promise<number>
       return 0
     }
     ctx = createContext(request.globals, around)
-    return exitCodeOf(await start(request, ctx))
+    const ending = await start(request, ctx)
+    await ctx.notices?.tell()
+    return exitCodeOf(ending)
   } catch (error) {
     const failure = asFailure(error)
     const out = ctx?.out ?? plainOutput(argv, around)
@@ -28,6 +30,8 @@ export async function run(argv: string[], around: Surroundings): Promise<number>
     const interrupted = ctx?.signal.aborted || (failure.code === 'interrupted' && failure !== error)
     const told = interrupted && ctx ? ctx.interruption() : failure
     out.failure(told)
+    // Whoever has interrupted waits for nothing more; whoever was refused may read here why.
+    if (told.code !== 'interrupted') await ctx?.notices?.tell()
     return exitCodeOf(told.code)
   }
 }

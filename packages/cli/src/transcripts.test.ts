@@ -236,7 +236,7 @@ describe('output', () => {
   test('--debug shows requests and never a token', async () => {
     const env = await withApi({ 'GET /v1/whoami': () => me })
     const { stderr } = await machine.run(['whoami', '--debug'], { env })
-    expect(stderr).toMatch(/^debug: GET \/v1\/whoami → 200 in \d+ ms, request req_1\n$/)
+    expect(stderr).toMatch(/^debug: GET \/v1\/whoami → 200 in \d+ ms, request req_1$/m)
     expect(stderr).not.toContain('AAAA')
   })
 
@@ -365,6 +365,8 @@ describe('what only needs this machine', () => {
         "agents show",
         "agents logs",
         "agents open",
+        "agents start",
+        "agents stop",
         "agents restart",
         "agents releases",
         "agents rollback",
@@ -398,6 +400,7 @@ describe('what only needs this machine', () => {
         "account update",
         "account sessions list",
         "account sessions revoke",
+        "notices",
         "doctor",
         "completion",
         "commands",

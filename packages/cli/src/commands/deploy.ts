@@ -4,7 +4,8 @@ import { resolve } from 'node:path'
 import type { AgentConfig, AgentFile, ManifestFile, Size } from '@agentctl/contract/agent-config.ts'
 import type { DeployPlan, Release } from '@agentctl/contract/agents.ts'
 import type { ResponseOf } from '@agentctl/contract/api.ts'
-import { choice, defineCommand, duration, flag, type OptionSpec, optional, unless } from '../command.ts'
+import { amountOrNone } from '../amount-option.ts'
+import { choice, defineCommand, duration, flag, optional, unless } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readAgentFile } from '../deploy/agent-file.ts'
 import { completeConfig, type Detected } from '../deploy/detect.ts'
@@ -13,7 +14,7 @@ import { openHashCache } from '../deploy/hash-cache.ts'
 import { DEFAULT_WAIT_SECONDS, waitForRelease } from '../deploy/release-wait.ts'
 import { type Uploaded, uploadMissing } from '../deploy/upload.ts'
 import { Failure } from '../failure.ts'
-import { dollars, parseDollars } from '../money.ts'
+import { dollars } from '../money.ts'
 import { roughly } from '../times.ts'
 import { terms, WIDTH, wrap } from '../wrapped-text.ts'
 
@@ -21,27 +22,8 @@ import { terms, WIDTH, wrap } from '../wrapped-text.ts'
 const sizes = ['nano', 'small', 'medium', 'large'] as const satisfies readonly Size[]
 
 type Deployed = ResponseOf<'POST /v1/deploys'>
-
-/** Micro-USD, null for "none", undefined where it was not given. */
-type Cap = string | null | undefined
-interface Caps {
-  maxHourlyMicros: Cap
-  maxTotalMicros: Cap
-}
-
-const cap = (flags: string, about: string): OptionSpec<Cap> => ({
-  flags,
-  about,
-  read(raw) {
-    if (typeof raw !== 'string') return undefined
-    if (raw.trim().toLowerCase() === 'none') return null
-    const micros = parseDollars(raw, flags.split(' ')[0] ?? flags)
-    if (micros !== '0') return micros
-    throw new Failure('usage', `${flags.split(' ')[0]} must be more than nothing`, {
-      fix: 'Give an amount in dollars, or none.',
-    })
-  },
-})
+/** Micro-USD; null for none. */
+type Limits = Record<'maxHourlyMicros' | 'maxTotalMicros', string | null | undefined>
 
 export const deploy = defineCommand({
   summary: 'Deploy a folder, wait until it is healthy, and print its address',
@@ -56,13 +38,17 @@ export const deploy = defineCommand({
     wait: unless('--no-wait', 'do not wait for the health check'),
     timeout: duration('--timeout <time>', 'how long to wait, such as 90s or 5m (default 12m)'),
     size: choice('--size <size>', 'size of its machine', sizes),
-    maxHourlyMicros: cap('--max-hourly <amount>', 'what it may cost an hour, in dollars; none takes it away'),
-    maxTotalMicros: cap('--max-total <amount>', 'what it may cost in all, in dollars; then it is stopped'),
+    maxHourlyMicros: amountOrNone(
+      'max-hourly',
+      'dollars that it may cost an hour; none takes the limit away',
+    ),
+    maxTotalMicros: amountOrNone('max-total', 'dollars that it may cost in all, then it is stopped; or none'),
   },
   examples: [
     'agentctl deploy',
     'agentctl deploy ./bot --size medium --yes',
     'agentctl deploy --dry-run',
+    'agentctl deploy --max-hourly 0.05 --max-total 20',
     'url=$(agentctl deploy --quiet)',
   ],
   async run(ctx, { directory = '.' }, flags) {
@@ -76,8 +62,8 @@ export const deploy = defineCommand({
     const { name, config, detected } = completeConfig(folder, agentFile, flags.size)
     const hashMs = performance.now() - startedAt
     const { maxHourlyMicros, maxTotalMicros } = flags
-    const caps = { maxHourlyMicros, maxTotalMicros }
-    const request = requestOf(ctx, { name, config, files, agentFile, caps })
+    const limits = { maxHourlyMicros, maxTotalMicros }
+    const request = requestOf(ctx, { name, config, files, agentFile, limits })
     const plan = await ctx.api('POST /v1/deploys/plan', {
       body: request,
       repeatable: true,
@@ -152,8 +138,8 @@ function requestOf(
     config,
     files,
     agentFile,
-    caps,
-  }: { name: string; config: AgentConfig; files: FolderFile[]; agentFile: AgentFile; caps: Caps },
+    limits: { maxHourlyMicros, maxTotalMicros },
+  }: { name: string; config: AgentConfig; files: FolderFile[]; agentFile: AgentFile; limits: Limits },
 ) {
   const namespace = ctx.explicitNamespace ?? agentFile.namespace ?? ctx.namespace()
   const manifest: ManifestFile[] = files.map(({ path, sha256, size, executable }) => ({
@@ -162,13 +148,14 @@ function requestOf(
     size,
     executable,
   }))
-  const told = Object.entries(caps).filter(([, micros]) => micros !== undefined)
   return {
     ...(namespace === undefined ? {} : { namespace }),
     name,
     config,
     files: manifest,
-    ...Object.fromEntries(told),
+    // What is not said stays as it is; null takes a limit away.
+    ...(maxHourlyMicros === undefined ? {} : { maxHourlyMicros }),
+    ...(maxTotalMicros === undefined ? {} : { maxTotalMicros }),
   }
 }
 
@@ -230,7 +217,9 @@ function describePlan({ agent, changes, upload, price, balance, timeline }: Depl
   const steps = changes.flatMap((change) =>
     wrap(change, WIDTH - 4).map((line, index) => `${index === 0 ? '  ' : '    '}${line}`),
   )
-  const runway = balance.runwaySeconds === null ? '' : `, enough for ${roughly(balance.runwaySeconds)}`
+  const { runwaySeconds } = balance
+  const runway = runwaySeconds === null ? '' : `, enough for ${roughly(runwaySeconds)}`
+  const scarce = runwaySeconds !== null && runwaySeconds < 3600 ? ' (a deploy needs an hour and a bit)' : ''
   return [
     changes.length === 0
       ? `${agent.name} in ${agent.namespace} is up to date.`
@@ -238,7 +227,7 @@ function describePlan({ agent, changes, upload, price, balance, timeline }: Depl
     ...steps,
     `  Upload: ${upload.missing.length} of ${upload.files} files, ${sized(upload.missingBytes)}`,
     `  Price: ${dollars(price.hourlyMicros)} an hour while it runs`,
-    `  Credits: ${dollars(balance.creditsMicros)}${runway}`,
+    `  Credits: ${dollars(balance.creditsMicros)}${runway}${scarce}`,
     ...(timeline.length === 0
       ? []
       : [

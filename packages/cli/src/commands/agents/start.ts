@@ -17,17 +17,20 @@ export const start = defineCommand({
       params: { agent },
       query: { namespace: ctx.namespace() },
     })
-    const ended =
-      wait && release.status !== 'live'
-        ? await waitForRelease(ctx, {
-            release,
-            agent,
-            timeoutSeconds: timeout ?? WAIT_SECONDS,
-            document: (now) => now,
-          })
-        : release
-    ctx.out.result(ended, ({ number, status }) =>
-      status === 'live' ? `${agent} runs, as release ${number}.` : `${agent} starts as release ${number}.`,
+    if (release.status === 'live') {
+      ctx.out.result(release, ({ number }) => `${agent} runs already, as release ${number}.`)
+      return
+    }
+    const ended = wait
+      ? await waitForRelease(ctx, {
+          release,
+          agent,
+          timeoutSeconds: timeout ?? WAIT_SECONDS,
+          document: (now) => now,
+        })
+      : release
+    ctx.out.result(ended, ({ number }) =>
+      wait ? `${agent} is back, as release ${number}.` : `${agent} starts as release ${number}.`,
     )
   },
 })

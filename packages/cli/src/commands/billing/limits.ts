@@ -1,17 +1,8 @@
 import type { ResponseOf } from '@agentctl/contract/api.ts'
-import { defineCommand, type OptionSpec } from '../../command.ts'
-import { dollars, parseDollars } from '../../money.ts'
+import { amountOrNone } from '../../amount-option.ts'
+import { defineCommand } from '../../command.ts'
+import { dollars } from '../../money.ts'
 import { pairs } from '../../table.ts'
-
-/** Micro-USD, null for "none", undefined where it was not given. */
-const limit = (name: string, about: string): OptionSpec<string | null | undefined> => ({
-  flags: `--${name} <amount>`,
-  about,
-  read(raw) {
-    if (typeof raw !== 'string') return undefined
-    return raw.trim().toLowerCase() === 'none' ? null : parseDollars(raw, `--${name}`)
-  },
-})
 
 export const limits = defineCommand({
   summary: 'Show or change spend limits',
@@ -19,10 +10,10 @@ export const limits = defineCommand({
     'Soft limits send a notice. A hard hourly limit refuses what would pass it; a hard monthly limit stops agents ' +
     'when it is reached. Amounts are dollars; none takes a limit away.',
   options: {
-    softHourlyMicros: limit('soft-hourly', 'notice above so much an hour'),
-    softMonthlyMicros: limit('soft-monthly', 'notice above so much a month'),
-    hardHourlyMicros: limit('hard-hourly', 'never more than so much an hour'),
-    hardMonthlyMicros: limit('hard-monthly', 'never more than so much a month'),
+    softHourlyMicros: amountOrNone('soft-hourly', 'notice above so much an hour'),
+    softMonthlyMicros: amountOrNone('soft-monthly', 'notice above so much a month'),
+    hardHourlyMicros: amountOrNone('hard-hourly', 'never more than so much an hour'),
+    hardMonthlyMicros: amountOrNone('hard-monthly', 'never more than so much a month'),
   },
   examples: [
     'agentctl billing limits',
