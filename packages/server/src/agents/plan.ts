@@ -4,14 +4,16 @@ import type { Role } from '@agentctl/contract/endpoint.ts'
 import { hourlyMicros, quote } from '../billing/quotes.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
+import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { agentUrl } from './agents.ts'
 import { checkEnvironment } from './deploys.ts'
 import { contentsOf, missingContents } from './files.ts'
 import { wantedLabel } from './labels.ts'
 import { LOG_DAYS } from './limits.ts'
-import { machineSizes } from './machine-sizes.ts'
-import { findAgentByName, findRelease, listReleaseFiles } from './store.ts'
+import { fitsOn, machineSizes } from './machine-sizes.ts'
+import { listSnapshots } from './snapshot-store.ts'
+import { type AgentRow, findAgentByName, findRelease, listReleaseFiles } from './store.ts'
 
 /** What a deploy would do and cost. No changes means that what would be deployed is what serves now. */
 export async function planDeploy(
@@ -38,8 +40,13 @@ export async function planDeploy(
     }
     if (!live) changes.push(`Start a ${size} machine in Seoul: ${machineSizes[size].has}.`)
     else {
-      changes.push(...configChanges(live.config, request.config), ...fileChanges(liveFiles, request.files))
-      if (changes.length > 0)
+      const atRest = agent !== undefined && agent.rest !== null
+      if (atRest) changes.push(await returnOf(tx, agent, size))
+      changes.push(
+        ...configChanges(live.config, request.config, { name: request.name, atRest }),
+        ...fileChanges(liveFiles, request.files),
+      )
+      if (changes.length > 0 && !atRest)
         changes.push(`Release ${live.number} serves until the new one has passed its health check.`)
     }
     return {
@@ -66,11 +73,28 @@ export async function planDeploy(
   })
 }
 
-function configChanges(live: AgentConfig, next: AgentConfig): string[] {
+/** What becomes of the files of an agent that has no machine. */
+async function returnOf(tx: Sql, agent: AgentRow, size: AgentConfig['size']): Promise<string> {
+  const machine = `Start the agent again on a ${size} machine in Seoul`
+  const snapshots = await listSnapshots(tx, agent.id)
+  const kept = snapshots.some(({ state }) => state !== 'deleting')
+  if (!kept) return `${machine}, with an empty home directory: its snapshot is gone.`
+  if (fitsOn(agent.size, size)) return `${machine}, with the files that it had.`
+  return `This will be refused: its files do not fit on a ${size} machine.`
+}
+
+function configChanges(
+  live: AgentConfig,
+  next: AgentConfig,
+  { name, atRest }: { name: string; atRest: boolean },
+): string[] {
   const changes: string[] = []
-  if (live.size !== next.size) {
+  if (live.size !== next.size && !atRest) {
+    const kept = fitsOn(live.size, next.size)
+      ? ` To keep it, stop the agent first (agentctl agents stop ${name}) and deploy then.`
+      : ''
     changes.push(
-      `Move from a ${live.size} to a ${next.size} machine (${machineSizes[next.size].has}); what the agent keeps in its home directory stays behind.`,
+      `Move from a ${live.size} to a ${next.size} machine (${machineSizes[next.size].has}); what the agent keeps in its home directory stays behind.${kept}`,
     )
   }
   const said = (value: string | number | null) => (value === null ? 'none' : `"${value}"`)

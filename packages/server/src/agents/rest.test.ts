@@ -1,5 +1,14 @@
 import { expect, test } from 'vitest'
-import { deployLive, ended, eventually, type Person, type TestCloud, testCloud } from './test-cloud.ts'
+import {
+  deployLive,
+  ended,
+  eventually,
+  file,
+  type Person,
+  plainConfig,
+  type TestCloud,
+  testCloud,
+} from './test-cloud.ts'
 
 const cloud = await testCloud()
 await cloud.work()
@@ -132,6 +141,37 @@ test('a stop during a redeploy ends that, and what served comes back', async () 
   await atRest(cloud, agent.id)
   const { body } = await alice.call('POST', '/v1/agents/hello/start')
   expect(body.repeats).toBe(release.id)
+  await alice.call('DELETE', '/v1/agents/hello')
+})
+
+test('deployed from rest, an agent moves to a larger machine with its files, and not to one where they do not fit', async () => {
+  const alice = await cloud.person('growing')
+  const { agent, machine } = await deployLive(cloud, alice, 'hello', 'x')
+  await alice.call('POST', '/v1/agents/hello/stop')
+  await machine.forgets()
+  await atRest(cloud, agent.id)
+  const smaller = await alice.deploy('hello', 'x', { size: 'nano' })
+  expect(smaller).toMatchObject({ status: 400, body: { code: 'invalid_config' } })
+  const plan = await alice.call('POST', '/v1/deploys/plan', {
+    name: 'hello',
+    config: { ...plainConfig, size: 'large' },
+    files: [file('index.js', 'x')],
+  })
+  expect(plan.body.changes).toEqual([
+    'Start the agent again on a large machine in Seoul, with the files that it had.',
+  ])
+  const larger = await alice.deploy('hello', 'x', { size: 'large' })
+  const next = await cloud.machineOf(agent.id, machine)
+  const [order] = await orders()
+  expect(JSON.parse(order?.body ?? '{}')).toMatchObject({
+    plan: 'vc2-4c-8gb',
+    snapshot_id: expect.any(String),
+  })
+  await next.hello()
+  await next.learns(larger.body.release.id)
+  await next.report(larger.body.release.id, 'healthy')
+  expect(await show(alice)).toMatchObject({ status: 'running', size: 'large' })
+  expect(await cloud.rate(agent.id)).toBe(80_000)
   await alice.call('DELETE', '/v1/agents/hello')
 })
 

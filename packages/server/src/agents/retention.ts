@@ -3,6 +3,7 @@ import { secondsAfter } from '../platform/clock.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { unneededBlobs } from './blob-store.ts'
 import { LOG_DAYS, UNUSED_BLOB_DAYS } from './limits.ts'
+import { deleteGoneMachines, deleteLogsBefore, listUnusedBlobs, markBlobsUsed } from './retention-store.ts'
 
 const DAY_SECONDS = 86_400
 /** Rows of machines and sightings that are gone. */
@@ -19,13 +20,9 @@ export async function visitRetention(
   const now = clock.now()
   const before = (days: number): Date => secondsAfter(now, -days * DAY_SECONDS)
   const more = await lease.write(async (tx) => {
-    const logs = await tx`
-      delete from agent_logs where ctid = any(array(
-        select ctid from agent_logs where at < ${before(LOG_DAYS)} limit ${AT_ONCE}))`
-    await tx`delete from machines where state = 'deleted' and deleted_at < ${before(MACHINE_DAYS)}`
-    await tx`delete from orphan_sightings where first_seen_at < ${before(MACHINE_DAYS)}`
-    const unused = await tx<{ accountId: string; sha256: Buffer }[]>`
-      select account_id as "accountId", sha256 from blobs where used_at < ${before(UNUSED_BLOB_DAYS)} limit ${AT_ONCE}`
+    const logs = await deleteLogsBefore(tx, before(LOG_DAYS), AT_ONCE)
+    await deleteGoneMachines(tx, before(MACHINE_DAYS))
+    const unused = await listUnusedBlobs(tx, before(UNUSED_BLOB_DAYS), AT_ONCE)
     const byAccount = Map.groupBy(unused, ({ accountId }) => accountId)
     let deleted = 0
     for (const [accountId, candidates] of byAccount) {
@@ -33,12 +30,10 @@ export async function visitRetention(
       const gone = await unneededBlobs(tx, accountId, hashes, before(UNUSED_BLOB_DAYS))
       for (const sha256 of gone) await blobs.delete(accountId, sha256)
       // What is still needed is asked about again in a month, not at each visit.
-      await tx`
-        update blobs set used_at = ${now}
-        where account_id = ${accountId} and sha256 = any(${tx.array(hashes)}) and used_at < ${before(UNUSED_BLOB_DAYS)}`
+      await markBlobsUsed(tx, accountId, hashes, { now, before: before(UNUSED_BLOB_DAYS) })
       deleted += gone.length
     }
-    return logs.count === AT_ONCE || unused.length === AT_ONCE || deleted === AT_ONCE
+    return logs === AT_ONCE || unused.length === AT_ONCE || deleted === AT_ONCE
   })
   return { state: 'again', afterSeconds: more ? 0 : EVERY_SECONDS }
 }

@@ -7,6 +7,7 @@ import { type AgentWanted, enterAgent, noSuchAgent } from './agents.ts'
 import { checkEnvironment } from './deploys.ts'
 import { lockAgent } from './lifecycle-store.ts'
 import { SECRETS_PER_AGENT } from './limits.ts'
+import { deleteSecret, listSealedSecrets, listSecretRows, putSecret } from './secret-store.ts'
 
 /** A value moved to another agent, name or version does not open. */
 const associatedWith = (agentId: string, name: string, version: number): string =>
@@ -26,25 +27,19 @@ export async function setSecrets(
     const agent = await enterAgent(tx, caller, wanted, role)
     // One writer at a time: the version is sealed together with the value.
     if (!(await lockAgent(tx, agent.id))) throw noSuchAgent()
-    const existing = await tx<{ name: string; version: number }[]>`
-      select name, version from secrets where agent_id = ${agent.id}`
+    const existing = await listSecretRows(tx, agent.id)
     const versions = new Map(existing.map((secret) => [secret.name, secret.version]))
     const set: string[] = []
     const unset: string[] = []
     for (const [name, value] of Object.entries(wanted.secrets)) {
       const version = (versions.get(name) ?? 0) + 1
       if (value === null) {
-        await tx`delete from secrets where agent_id = ${agent.id} and name = ${name}`
+        await deleteSecret(tx, agent.id, name)
         if (versions.delete(name)) unset.push(name)
         continue
       }
       const sealed = keyring.seal(Buffer.from(value), associatedWith(agent.id, name, version))
-      await tx`
-        insert into secrets (agent_id, namespace_id, name, version, key_id, nonce, ciphertext, updated_at)
-        values (${agent.id}, ${agent.namespaceId}, ${name}, ${version}, ${sealed.keyId}, ${sealed.nonce},
-                ${sealed.ciphertext}, ${now})
-        on conflict (agent_id, name) do update set version = excluded.version, key_id = excluded.key_id,
-          nonce = excluded.nonce, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at`
+      await putSecret(tx, { agentId: agent.id, namespaceId: agent.namespaceId, name, version, sealed, now })
       versions.set(name, version)
       set.push(name)
     }
@@ -63,8 +58,7 @@ export async function listSecrets(
 ): Promise<{ name: string; version: number; updatedAt: string }[]> {
   const rows = await db.as({ account: caller.accountId }, async (tx) => {
     const agent = await enterAgent(tx, caller, wanted, role)
-    return tx<{ name: string; version: number; updatedAt: Date }[]>`
-      select name, version, updated_at as "updatedAt" from secrets where agent_id = ${agent.id} order by name`
+    return listSecretRows(tx, agent.id)
   })
   return rows.map((row) => ({ ...row, updatedAt: row.updatedAt.toISOString() }))
 }
@@ -75,9 +69,7 @@ export async function openSecrets(
   keyring: Deps['keyring'],
   agentId: string,
 ): Promise<Record<string, string>> {
-  const rows = await sql<
-    { name: string; version: number; keyId: string; nonce: Buffer; ciphertext: Buffer }[]
-  >`select name, version, key_id as "keyId", nonce, ciphertext from secrets where agent_id = ${agentId}`
+  const rows = await listSealedSecrets(sql, agentId)
   return Object.fromEntries(
     rows.map((row) => [
       row.name,

@@ -5,6 +5,7 @@ import type { Outcome } from '../platform/operations.ts'
 import { SESSION_LIFETIME } from './access.ts'
 import { deleteInvitations } from './invitation-store.ts'
 import { deleteExpiredLimits } from './limit-store.ts'
+import { deleteNoticesBefore } from './notice-store.ts'
 import { deletePhoneChallenges } from './phone-challenge-store.ts'
 import { deleteEndedSessions } from './session-store.ts'
 import { deleteExpiredSignups } from './signup-store.ts'
@@ -40,6 +41,7 @@ export async function expireIdentityRows({ db, clock }: ExpiryDeps): Promise<num
     (await deleteInvitations(jobs, daysAgo(30))) +
     (await deleteExpiredLimits(jobs, now)) +
     (await deleteCounts(jobs, daysAgo(2))) +
+    (await deleteNoticesBefore(jobs, daysAgo(365))) +
     (await expireIdempotencyKeys(jobs, now))
   )
 }
