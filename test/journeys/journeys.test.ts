@@ -24,7 +24,7 @@ inbox() { curl -s --get "$TWILIO/_local/inbox" --data-urlencode "to=$1" | grep -
 visit() { curl -s --resolve "*:$ROUTER_PORT:127.0.0.1" "$@"; }
 json() { node -e 'let s="";process.stdin.on("data",d=>s+=d).on("end",()=>{const v=process.argv[1].split(".").filter(Boolean).reduce((o,k)=>o?.[k],JSON.parse(s));console.log(typeof v==="object"?JSON.stringify(v):v)})' "$1"; }
 EXAMPLES="${root}/examples"
-WALLET1=${keys[0]} WALLET2=${keys[1]} WALLET3=${keys[2]} WALLET4=${keys[3]}
+WALLET1=${keys[0]} WALLET2=${keys[1]} WALLET3=${keys[2]} WALLET4=${keys[3]} WALLET5=${keys[4]}
 `
 
 const pages = readdirSync(import.meta.dirname)
