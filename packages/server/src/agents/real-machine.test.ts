@@ -69,11 +69,17 @@ test.skipIf(!built)(
     })
     // What the agent keeps in its home directory outlives its machine, and the end of its process is told to it.
     expect(await ask('/keep')).toBe('kept')
+    const stopping = performance.now()
     await alice.call('POST', '/v1/agents/hello/stop')
     await eventually(async () => ((await cloud.instances()).length === 0 ? true : undefined), 30_000)
     expect(await cloud.snapshots()).toHaveLength(1)
+    const starting = performance.now()
     const started = await alice.call('POST', '/v1/agents/hello/start')
     await live(alice, { status: started.status, body: { release: started.body } })
+    const seconds = (from: number, to: number) => ((to - from) / 1000).toFixed(1)
+    process.stderr.write(
+      `stop to no machine: ${seconds(stopping, starting)} s, start to healthy: ${seconds(starting, performance.now())} s\n`,
+    )
     expect(await ask('/kept')).toBe('kept, then told to end')
     expect(await ask()).toBe('two sesame')
 
