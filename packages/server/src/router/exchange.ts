@@ -60,6 +60,12 @@ export class MachineConnections extends Connections {
   }
 }
 
+/**
+ * Each connection serves one request. Not by `agent: false`: that announces the end of the connection, and the machine
+ * would then hang up on an upload that it refuses early.
+ */
+const oneOff = new Connections({ keepAlive: true, maxFreeSockets: 0 })
+
 class TooLate extends Error {
   readonly silence: Silence
 
@@ -79,12 +85,13 @@ export async function carry(
 ): Promise<Unanswered | undefined> {
   const { incoming, response, patience } = exchange
   const deadline = performance.now() + patience.refusedMs
-  let pool: MachineConnections | undefined = connections
+  // A kept-alive connection may close at the moment of its use; who cannot be sent twice gets one of their own.
+  let pool: Connections = mayRepeat(exchange) ? connections : oneOff
   for (;;) {
     const end = await attempt(exchange, pool)
     if (end === 'closed before any byte') {
-      if (!pool || !mayRepeat(exchange)) return { silence: 'closed', fault: end }
-      pool = undefined
+      if (pool === oneOff || response.destroyed) return { silence: 'closed', fault: end }
+      pool = oneOff
       continue
     }
     if (end !== 'refused') return end
@@ -100,15 +107,12 @@ export async function carry(
 type Repeatable = 'closed before any byte' | 'refused'
 
 /** The machine may close a kept-alive connection at the very moment in which it is used again. */
-function mayRepeat({ incoming, framing, response }: Exchange): boolean {
+function mayRepeat({ incoming, framing }: Exchange): boolean {
   const idempotent = /^(GET|HEAD|OPTIONS|PUT|DELETE|TRACE)$/.test(incoming.method ?? '')
-  return idempotent && framing.kind === 'none' && !response.destroyed
+  return idempotent && framing.kind === 'none'
 }
 
-function attempt(
-  exchange: Exchange,
-  connections: MachineConnections | undefined,
-): Promise<Unanswered | Repeatable | undefined> {
+function attempt(exchange: Exchange, connections: Connections): Promise<Unanswered | Repeatable | undefined> {
   const { incoming, response, machine, patience } = exchange
   return new Promise((resolve) => {
     const options = {
@@ -120,7 +124,7 @@ function attempt(
       headers: exchange.headers,
       setHost: false,
       maxHeaderSize: HEADER_BYTES_MAX,
-      agent: connections ?? false,
+      agent: connections,
     }
     let outgoing: ClientRequest
     try {
