@@ -246,6 +246,25 @@ describe('a deploy', () => {
     expect(ran.stderr).toMatch(/Interrupted\nThe release goes on without you: agentctl agents show bot\n$/)
   })
 
+  test('that is interrupted before its answer does not claim that nothing was deployed', async () => {
+    let asked: () => void = () => {}
+    const reached = new Promise<void>((resolve) => {
+      asked = resolve
+    })
+    answers['POST /v1/deploys'] = () => {
+      asked()
+      return new Promise(() => {})
+    }
+    const running = machine.start(['deploy', 'bot'], { env })
+    await reached
+    running.child.kill('SIGINT')
+    const ran = await running.ended
+    expect(ran.code).toBe(130)
+    expect(ran.stderr).toMatch(
+      /Interrupted\nWhether it was deployed is not known yet: agentctl agents releases bot\n$/,
+    )
+  })
+
   test('is refused with exit 5 when the account may not have another machine', async () => {
     answers['POST /v1/deploys'] = () => refusal('agent_limit', 'The account has 3 machines, and may have 3')
     expect((await machine.run(['deploy', 'bot'], { env })).code).toBe(5)

@@ -1,6 +1,6 @@
 import { type Request, readCommandLine, wantsJson } from './command-line.ts'
 import { type Context, createContext, type Surroundings } from './context.ts'
-import { asFailure, exitCodeOf, type Failure } from './failure.ts'
+import { asFailure, exitCodeOf, Failure } from './failure.ts'
 import { pageOf } from './help.ts'
 import { createOutput } from './output.ts'
 import { program, topHelp } from './program.ts'
@@ -47,7 +47,10 @@ async function start({ command, args, optionValue }: Request & { kind: 'run' }, 
 }
 
 /** For failures before the line was understood. */
-const plainOutput = (argv: string[], { env, stdout, stderr }: Surroundings): { failure(f: Failure): void } =>
+const plainOutput = (
+  argv: string[],
+  { env, stdout, stderr }: Pick<Surroundings, 'env' | 'stdout' | 'stderr'>,
+): { failure(f: Failure): void } =>
   createOutput({
     json: wantsJson(argv),
     quiet: false,
@@ -78,7 +81,8 @@ export function main(programDirectory: string): void {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       // The reader has gone, as in `agentctl agents logs | head -1`; nobody is left to be told.
       if (error.code === 'EPIPE') process.exit(exitCode)
-      throw error
+      // A full disk, for example; what is lost of stdout is told at the end.
+      if (stream === process.stderr) throw error
     })
   }
   void run(process.argv.slice(2), {
@@ -92,6 +96,19 @@ export function main(programDirectory: string): void {
   }).then((code) => {
     exitCode = code
     // Open sockets and timers of a finished command keep nobody waiting.
-    process.stdout.write('', () => process.exit(code))
+    process.stdout.write('', () => process.exit(toldOfLoss() ? 1 : code))
   })
+}
+
+/** A result that could not be written is no success: `> ledger.json` on a full disk would look like one. */
+function toldOfLoss(): boolean {
+  const fault: (Error & { code?: string }) | null = process.stdout.errored
+  if (!fault || fault.code === 'EPIPE') return false
+  plainOutput(process.argv.slice(2), process).failure(
+    new Failure('unexpected', `The result could not be written to stdout (${fault.code ?? fault.message})`, {
+      fix: 'The command itself has run. Make room, or write to another place.',
+      cause: fault,
+    }),
+  )
+  return true
 }

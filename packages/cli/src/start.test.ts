@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -50,6 +50,23 @@ test('--help and --version load one small file and nothing else', () => {
   // Both parts of Node are there before any program starts.
   expect(loadedBy('--version')).toEqual(['agentctl.cjs', 'node:fs', 'node:module'])
   expect(loadedBy('--help')).toEqual(['agentctl.cjs', 'node:fs', 'node:module'])
+})
+
+test('a result that finds no room on the disk is no success', ({ skip }) => {
+  skip(!existsSync('/dev/full'), 'only Linux has a device that is always full')
+  const full = openSync('/dev/full', 'w')
+  for (const [words, told] of [
+    [['commands'], /^error: The result could not be written to stdout \(ENOSPC\)\n/],
+    [['commands', '--json'], /^\{"error":\{"code":"unexpected",.*\}\}\n$/],
+  ] as const) {
+    const ran = spawnSync(process.execPath, [bundlePath, ...words], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    })
+    expect({ words, status: ran.status }).toEqual({ words, status: 1 })
+    expect(ran.stderr).toMatch(told)
+  }
+  closeSync(full)
 })
 
 test('a reader that left before the help was written is no fault', async () => {

@@ -182,6 +182,8 @@ async function uploadAndDeploy(
         progress.stop()
       }
     }
+    // From here on the release may be there, even if its answer is not waited for.
+    ctx.onInterrupt(`Whether it was deployed is not known yet: agentctl agents releases ${request.name}`)
     try {
       const deployed = await ctx.api('POST /v1/deploys', {
         body: request,

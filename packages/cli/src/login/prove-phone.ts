@@ -49,6 +49,7 @@ export async function provePhone(
       [ctx.address().url]: { challengeId, expiresAt, phoneHash: hashOf(challengeId, phone) },
     }
   })
+  ctx.onInterrupt(`The code stays good for some minutes: ${again} --code CODE`)
   ctx.out.note(`A code is on its way to ${'•'.repeat(4)}${phone.trim().slice(-2)}.`)
   const code = flags.code ?? (await askCode(ctx, again))
   return { challengeId, code: code.trim() }
