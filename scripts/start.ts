@@ -108,11 +108,31 @@ function portFrom(variable: string, fallback: number): number {
   return port
 }
 
+/** Files that may not be touched or find no room are the machine's trouble: said without a stack. */
+function asHindrance(error: unknown): unknown {
+  if (!(error instanceof Error && 'code' in error && 'path' in error)) return error
+  const troubles: Record<string, string> = {
+    EACCES: 'may not be written by this user',
+    EPERM: 'may not be changed by this user',
+    EROFS: 'is on a read-only disk',
+    ENOSPC: 'finds no room on its disk',
+    ENOTDIR: 'lies below something that is not a folder',
+  }
+  const cannotExist = error.code === 'ENOENT' && 'syscall' in error && error.syscall === 'mkdir'
+  const trouble = cannotExist ? 'cannot be made' : troubles[String(error.code)]
+  if (trouble === undefined) return error
+  return new StartError(
+    `${error.path} ${trouble}.`,
+    'Mend that, or choose another folder: AGENTCTL_DATA_DIR=FOLDER npm start',
+  )
+}
+
 try {
   process.exitCode = await main()
-} catch (error) {
-  const known = error instanceof StartError || (error instanceof Error && 'fix' in error)
-  const fix = known && error instanceof Error && 'fix' in error ? `\n  ${String(error.fix)}` : ''
+} catch (thrown) {
+  const error = asHindrance(thrown)
+  const known = error instanceof Error && 'fix' in error
+  const fix = known ? `\n  ${String(error.fix)}` : ''
   process.stderr.write(`\nerror: ${error instanceof Error ? error.message : String(error)}${fix}\n`)
   if (!known && error instanceof Error) process.stderr.write(`${error.stack}\n`)
   process.exitCode = 1

@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, realpathSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { Hindrance } from './hindrance.ts'
 
 export interface FolderLock {
   release(): Promise<void>
 }
 
 /** Somebody else, still alive, works with this folder. */
-export class FolderInUse extends Error {
+export class FolderInUse extends Hindrance {
   readonly folder: string
   readonly pid: string
 
   constructor(folder: string, pid: string) {
-    super(`${folder} is in use by process ${pid}. Stop that one first, or choose another data directory.`)
+    super(`${folder} is in use by process ${pid}.`, 'Stop that one first, or choose another data directory.')
     this.name = 'FolderInUse'
     this.folder = folder
     this.pid = pid

@@ -27,8 +27,7 @@ export function postgresUser(): UnixUser | undefined {
 export function choosePlace(folder: string, user: UnixUser | undefined): string {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   if (!user) return folder
-  // Only our own two folders are opened, only to that user's group, and only for passing through.
-  for (const own of [join(folder, '..'), folder]) letPass(own, user)
+  openWay(folder, user)
   if (canEnter(user, folder)) return folder
   const errors: string[] = []
   for (const make of isTemporary(folder)
@@ -48,6 +47,11 @@ export function choosePlace(folder: string, user: UnixUser | undefined): string 
     `PostgreSQL has to run as "${user.name}", who cannot enter ${folder}, and no other place was found: ` +
       `${errors.join('; ')}. Set AGENTCTL_DATA_DIR to a folder that this user can enter, or DATABASE_URL.`,
   )
+}
+
+/** Only our own two folders are opened, only to that user's group, and only for passing through. */
+export function openWay(folder: string, user: UnixUser): void {
+  for (const own of [join(folder, '..'), folder]) letPass(own, user)
 }
 
 function placeIn(system: string): string {

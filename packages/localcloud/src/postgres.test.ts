@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chownSync,
@@ -124,9 +124,12 @@ test('data of another PostgreSQL version is refused by name and left as it is', 
   const versionFile = join(dataDir, 'postgres', 'data', 'PG_VERSION')
   writeFileSync(versionFile, '17\n')
 
-  await expect(start(dataDir)).rejects.toThrow(
-    /belongs to PostgreSQL 17, and this is PostgreSQL 18. Nothing was changed/,
-  )
+  await expect(start(dataDir)).rejects.toMatchObject({
+    message: expect.stringMatching(
+      /belongs to PostgreSQL 17, and this is PostgreSQL 18. Nothing was changed/,
+    ),
+    fix: expect.stringContaining('AGENTCTL_DATA_DIR'),
+  })
   writeFileSync(versionFile, '18\n')
   const again = await start(dataDir)
   expect(again.url).toBe(first.url)
@@ -160,6 +163,25 @@ test('a second start on data in use is refused and names the process', async () 
   const first = await start(dataDir)
   await expect(start(dataDir)).rejects.toThrow(`is in use by process ${process.pid}`)
   expect(await query(first.url, 'select 1 as one')).toEqual([{ one: 1 }])
+})
+
+test('a copy of a data directory has a database of its own, also while the original runs', async () => {
+  const [dataDir, copy] = [temporaryDataDir(), temporaryDataDir()]
+  const before = await start(dataDir)
+  await query(before.url, 'create table notes (text text)')
+  await before.stop()
+  execFileSync('cp', ['-a', join(dataDir, 'postgres'), copy])
+  const original = await start(dataDir)
+
+  const place = JSON.parse(readFileSync(join(dataDir, 'postgres', 'postgres.json'), 'utf8')).place
+  if (place === join(dataDir, 'postgres')) {
+    const copied = await start(copy)
+    await query(copied.url, "insert into notes values ('of the copy')")
+  } else {
+    // Its cluster lies outside of both and was not copied.
+    await expect(start(copy)).rejects.toThrow(`is in use by process ${process.pid}`)
+  }
+  expect(await query(original.url, 'select text from notes')).toEqual([])
 })
 
 test('a lost password is replaced without losing data', async () => {

@@ -12,8 +12,9 @@ import {
   rmSync,
 } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { lockFolder } from './folder-lock.ts'
+import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { freePort } from './free-port.ts'
+import { Hindrance } from './hindrance.ts'
 import { keepFile, readKeptFile } from './kept-file.ts'
 import {
   copyPostgres,
@@ -21,7 +22,7 @@ import {
   linkPostgresLibraries,
   type PostgresBinaries,
 } from './postgres-binaries.ts'
-import { choosePlace, postgresUser } from './postgres-place.ts'
+import { choosePlace, openWay, postgresUser } from './postgres-place.ts'
 import { commandLine, signal } from './process-identity.ts'
 import { canEnter, type UnixUser } from './unprivileged-user.ts'
 import { waitUntil } from './wait-until.ts'
@@ -59,30 +60,41 @@ interface Cluster {
 export async function startPostgres({ dataDir, log }: PostgresOptions): Promise<Postgres> {
   const folder = resolve(dataDir, 'postgres')
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const lock = await lockFolder(folder)
+  const locks: FolderLock[] = []
+  const lock = async (claimed: string): Promise<void> => void locks.push(await lockFolder(claimed))
+  const release = async (): Promise<void> => {
+    for (const held of locks) await held.release()
+  }
   try {
-    const running = await start(folder, log)
+    await lock(folder)
+    const running = await start(folder, lock, log)
     return {
       ...running,
       stop: async () => {
         await running.stop()
-        await lock.release()
+        await release()
       },
     }
   } catch (error) {
-    await lock.release()
+    await release()
     throw error
   }
 }
 
-async function start(folder: string, log: (line: string) => void): Promise<Postgres> {
+async function start(
+  folder: string,
+  lock: (claimed: string) => Promise<void>,
+  log: (line: string) => void,
+): Promise<Postgres> {
   const keptFile = join(folder, 'postgres.json')
   const kept = readKept(keptFile)
   const user = postgresUser()
-  const place = kept && existsSync(join(kept.place, 'data')) ? kept.place : choosePlace(folder, user)
+  const place = keptPlace(folder, kept, user) ?? choosePlace(folder, user)
   if (place !== folder && place !== kept?.place) {
     log(`PostgreSQL runs as "${user?.name}", who cannot enter ${folder}; its data is in ${place}`)
   }
+  // Two data directories, one of them a copy of the other, may name the same place outside of both.
+  if (place !== folder) await lock(place)
   const cluster: Cluster = {
     binaries: await prepareBinaries(place, user),
     user,
@@ -126,6 +138,18 @@ async function start(folder: string, log: (line: string) => void): Promise<Postg
       throw new Error(`PostgreSQL did not start. The end of ${cluster.logFile}:\n${said}`)
     }
   }
+}
+
+/**
+ * Where an earlier start left the cluster. What lies in this folder comes first: in a copy of a data directory the path
+ * that was written down still leads to the cluster of the original.
+ */
+function keptPlace(folder: string, kept: Kept | undefined, user: UnixUser | undefined): string | undefined {
+  if (existsSync(join(folder, 'data'))) {
+    if (user) openWay(folder, user)
+    return folder
+  }
+  return kept && existsSync(join(kept.place, 'data')) ? kept.place : undefined
 }
 
 function readKept(file: string): Kept | undefined {
@@ -178,11 +202,15 @@ async function createCluster(cluster: Cluster, place: string, password: string):
 function refuseOtherVersion(data: string): void {
   const version = readKeptFile(join(data, 'PG_VERSION'))?.trim()
   if (version === MAJOR_VERSION) return
-  throw new Error(
-    version === undefined
-      ? `${data} exists but is not a PostgreSQL cluster (it has no PG_VERSION). Nothing was changed. Move it away to start with a new one.`
-      : `${data} belongs to PostgreSQL ${version}, and this is PostgreSQL ${MAJOR_VERSION}. Nothing was changed. ` +
-          `Dump it with version ${version} and restore it here, or move it away (or set AGENTCTL_DATA_DIR) to start with a new one.`,
+  if (version === undefined) {
+    throw new Hindrance(
+      `${data} exists but is not a PostgreSQL cluster (it has no PG_VERSION). Nothing was changed.`,
+      'Move it away to start with a new one.',
+    )
+  }
+  throw new Hindrance(
+    `${data} belongs to PostgreSQL ${version}, and this is PostgreSQL ${MAJOR_VERSION}. Nothing was changed.`,
+    `Dump it with version ${version} and restore it here, or move it away (or set AGENTCTL_DATA_DIR) to start with a new one.`,
   )
 }
 
