@@ -17,6 +17,9 @@ export interface Target {
 
 type Absence = 'no_release' | 'starting' | 'crashed' | 'stopped'
 
+/** How long one side of a tunnel may go on after the other has ended; the router waits a little less. */
+const TUNNEL_END_MS = 3000
+
 const REASON_HEADER = 'x-agentctl-reason'
 
 /**
@@ -172,6 +175,16 @@ export class AgentProxy {
       upstream.on('error', () => socket.destroy())
       upstream.on('close', () => socket.destroy())
       socket.on('close', () => upstream.destroy())
+      // Both sides stay open for writing after the other's end; one that never says anything again would be held, and
+      // counted as a request under way, for as long as the agent runs.
+      for (const side of [socket, upstream]) {
+        side.once('end', () => {
+          setTimeout(() => {
+            socket.destroy()
+            upstream.destroy()
+          }, TUNNEL_END_MS).unref()
+        })
+      }
     })
     // The agent declines the upgrade: its answer goes back as it is, and the connection ends with it.
     outgoing.on('response', (answer) => {

@@ -258,6 +258,27 @@ test('a WebSocket carries messages both ways and closes', async () => {
   await closed
 })
 
+test('a WebSocket whose client has left ends, also when the agent never says anything again', async () => {
+  const { request } = answerTo('/socket', {
+    headers: {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-key': randomBytes(16).toString('base64'),
+      'sec-websocket-version': '13',
+    },
+  })
+  request.end()
+  const socket = await new Promise<import('node:net').Socket>((resolve, reject) => {
+    request.on('upgrade', (_message, upgraded) => resolve(upgraded))
+    request.on('error', reject)
+  })
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.resume()
+  // No closing frame, only the end of the connection; the agent leaves its own side open.
+  socket.end()
+  await closed
+})
+
 test('an upgrade that the agent declines comes back as its answer', async () => {
   const { request, answer } = answerTo('/no', { headers: { connection: 'Upgrade', upgrade: 'websocket' } })
   request.end()
