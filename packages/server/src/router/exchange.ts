@@ -64,7 +64,17 @@ export class MachineConnections extends Connections {
  * Each connection serves one request. Not by `agent: false`: that announces the end of the connection, and the machine
  * would then hang up on an upload that it refuses early.
  */
-const oneOff = new Connections({ keepAlive: true, maxFreeSockets: 0 })
+class OneOffConnections extends Connections {
+  constructor() {
+    super({ keepAlive: true })
+  }
+
+  override keepSocketAlive(): boolean {
+    return false
+  }
+}
+
+const oneOff = new OneOffConnections()
 
 class TooLate extends Error {
   readonly silence: Silence
