@@ -35,6 +35,8 @@ export interface DbUrls {
   connectionsMax: number
 }
 
+const IDLE_IN_TRANSACTION_MS = 30_000
+
 export function openPool(url: string, options: { role?: string; connectionsMax: number }): Pool {
   return postgres(url, {
     max: options.connectionsMax,
@@ -43,7 +45,12 @@ export function openPool(url: string, options: { role?: string; connectionsMax: 
     // A restart of the database is waited out by the caller's own retries, not by growing pauses here.
     backoff: (attempt) => Math.min(0.05 * 2 ** attempt, 1),
     onnotice: () => {},
-    connection: { application_name: 'agentctl', ...(options.role ? { role: options.role } : {}) },
+    connection: {
+      application_name: 'agentctl',
+      // A worker that is held in the middle of a transaction must not hold its rows for ever.
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+      ...(options.role ? { role: options.role } : {}),
+    },
     types: { bigint: postgres.BigInt },
   })
 }
