@@ -117,6 +117,7 @@ function asHindrance(error: unknown): unknown {
     EROFS: 'is on a read-only disk',
     ENOSPC: 'finds no room on its disk',
     ENOTDIR: 'lies below something that is not a folder',
+    EEXIST: 'is not a folder',
   }
   const cannotExist = error.code === 'ENOENT' && 'syscall' in error && error.syscall === 'mkdir'
   const trouble = cannotExist ? 'cannot be made' : troubles[String(error.code)]
