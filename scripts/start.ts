@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FolderInUse, type FolderLock, lockFolder } from '@agentctl/localcloud/folder-lock.ts'
@@ -54,6 +55,13 @@ async function main(): Promise<number> {
   }
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal(name))
 
+  const earlier = earlierPort(dataDir)
+  if (earlier !== undefined && earlier !== port) {
+    say(
+      `Agents that were deployed before look for the API at port ${earlier}, and logins were made there: ` +
+        `they are back when you start with PORT=${earlier}.`,
+    )
+  }
   say('Starting PostgreSQL, a chain and the providers on this machine …')
   const cloud = await startCloud({
     dataDir,
@@ -92,6 +100,16 @@ async function lockDataDir(dataDir: string): Promise<FolderLock> {
       `The local cloud of ${dataDir} is already running (process ${error.pid}).`,
       `Use it as it is, stop it with: kill ${error.pid}, or start another one: AGENTCTL_DATA_DIR=.agentctl-2 PORT=8887 npm start`,
     )
+  }
+}
+
+/** Where the API was at the last start on this data; machines have the address in their first script. */
+function earlierPort(dataDir: string): number | undefined {
+  try {
+    const { apiUrl } = JSON.parse(readFileSync(join(dataDir, 'local.json'), 'utf8'))
+    return Number(new URL(apiUrl).port)
+  } catch {
+    return undefined
   }
 }
 
