@@ -1,5 +1,3 @@
-import type { Server } from 'node:http'
-import { serve } from '@hono/node-server'
 import { agentWork, scheduleAgentWork } from './agents/operations.ts'
 import { createApp } from './app.ts'
 import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
@@ -10,6 +8,7 @@ import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
 import type { Config } from './platform/config.ts'
 import { openDb } from './platform/db.ts'
+import { closeServer, listen } from './platform/http-server.ts'
 import { checkKeys } from './platform/key-check.ts'
 import { openKeyring, openPepper } from './platform/keyring.ts'
 import type { Log } from './platform/log.ts'
@@ -113,29 +112,4 @@ export async function startServer({
       log.info('Stopped', { role: chosen.join(',') })
     },
   }
-}
-
-const CLOSE_PATIENCE_MS = 5000
-
-function listen(
-  fetch: (request: Request) => Response | Promise<Response>,
-  host: string,
-  port: number,
-): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const http = serve({ fetch, hostname: host, port }, () => resolve(http as Server))
-    http.once('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'EADDRINUSE' ? new Error(`Port ${port} is taken. Set PORT to a free one.`) : error,
-      )
-    })
-  })
-}
-
-function closeServer(http: Server): Promise<void> {
-  return new Promise((resolve) => {
-    http.close(() => resolve())
-    http.closeIdleConnections()
-    setTimeout(() => http.closeAllConnections(), CLOSE_PATIENCE_MS).unref()
-  })
 }
