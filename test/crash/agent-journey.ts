@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import { BLOB_HEADER_BYTES, BLOB_STREAM_MEDIA_TYPE } from '@agentctl/contract/blob-stream.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
-import type { Journey, Subject } from './journey.ts'
+import type { Journey, Operation, Subject } from './journey.ts'
 import { Refused } from './patient-client.ts'
 import type { World } from './world.ts'
 
@@ -10,7 +10,7 @@ const LIVE_MS = 60_000
 const ANSWER_MS = 30_000
 const SECRET = 'kept-by-the-agent'
 
-interface Release {
+export interface Release {
   id: string
   number: number
   status: string
@@ -18,30 +18,34 @@ interface Release {
   failure: unknown
 }
 
+export const firstDeploy: Operation = {
+  name: 'deploy',
+  async run(world, subject) {
+    const agent = await createAgent(world, subject)
+    subject.agentId = agent.id
+    subject.url = agent.url
+    await world.api.call('PATCH', `/v1/agents/${agent.id}/secrets`, {
+      body: { secrets: { WORD: SECRET } },
+    })
+    await deploy(world, subject, 'first')
+  },
+  check: (world, subject) => checkReleases(world, subject, 1),
+}
+
+export const deletion: Operation = { name: 'delete', run: deleteAgent, check: checkDeleted }
+
 /** A first deploy with a secret, a second one with another file, a deletion: each made to survive. */
 export const agentJourney: Journey = {
   name: 'agent',
   operations: [
-    {
-      name: 'deploy',
-      async run(world, subject) {
-        const agent = await createAgent(world, subject)
-        subject.agentId = agent.id
-        subject.url = agent.url
-        await world.api.call('PATCH', `/v1/agents/${agent.id}/secrets`, {
-          body: { secrets: { WORD: SECRET } },
-        })
-        await deploy(world, subject, 'first')
-      },
-      check: (world, subject) => checkReleases(world, subject, 1),
-    },
+    firstDeploy,
     {
       name: 'redeploy',
       optional: true,
       run: (world, subject) => deploy(world, subject, 'second'),
       check: (world, subject) => checkReleases(world, subject, 2),
     },
-    { name: 'delete', run: deleteAgent, check: checkDeleted },
+    deletion,
   ],
   abandon: deleteAgent,
 }
@@ -92,7 +96,7 @@ async function deploy(world: World, subject: Subject, word: string): Promise<voi
   await expectAnswer(world, subject, `${subject.name} ${word} ${SECRET}`)
 }
 
-async function waitUntilLive(world: World, begun: Release): Promise<void> {
+export async function waitUntilLive(world: World, begun: Release): Promise<void> {
   const deadline = Date.now() + LIVE_MS
   let release = begun
   while (release.status !== 'live') {
@@ -108,7 +112,7 @@ async function waitUntilLive(world: World, begun: Release): Promise<void> {
 }
 
 /** Asks the router for the agent's address until the right release answers. */
-async function expectAnswer(world: World, subject: Subject, expected: string): Promise<void> {
+export async function expectAnswer(world: World, subject: Subject, expected: string): Promise<void> {
   let last = ''
   const host = new URL(subject.url).host
   const isRight = await waitUntil(
@@ -123,7 +127,7 @@ async function expectAnswer(world: World, subject: Subject, expected: string): P
 }
 
 /** By hand, for names under .localhost are not resolved everywhere. */
-function ask(port: number, host: string): Promise<string> {
+export function ask(port: number, host: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const asked = request(
       { host: '127.0.0.1', port, path: '/', headers: { host }, timeout: 2000 },
@@ -143,7 +147,7 @@ function ask(port: number, host: string): Promise<string> {
   })
 }
 
-async function deleteAgent(world: World, subject: Subject): Promise<void> {
+export async function deleteAgent(world: World, subject: Subject): Promise<void> {
   try {
     await world.api.call('DELETE', `/v1/agents/${subject.agentId || subject.name}`)
   } catch (error) {

@@ -16,6 +16,7 @@ import {
   sleepPastLease,
 } from './faults.ts'
 import { everyCall, everyCallOfEveryRequest, spread } from './point-choice.ts'
+import { restJourney } from './rest-journey.ts'
 import { openWorld, type World } from './world.ts'
 
 const SHARDS = Number(process.env.AGENTCTL_CRASH_SHARDS ?? 3)
@@ -70,6 +71,27 @@ test('kill -9 at every I/O point of server, worker and runner loses nothing and 
   })
   expect(report.violations).toEqual([])
   expect(report.unreached.length).toBeLessThan(report.hit / 10)
+})
+
+const restFaults: { fault: Fault; count: number }[] = [
+  { fault: kill, count: 10 },
+  { fault: sleepPastLease, count: 2 },
+  { fault: providerDropAfterEffect, count: 8 },
+]
+test('agents are stopped, started, suspended and brought back through faults, with their files', {
+  timeout: LONG_MS,
+}, async () => {
+  const [first] = worlds
+  if (!first) throw new Error('There is no world.')
+  const all = await findPoints(first, restJourney, depth)
+  // Deploying and deleting are hit above.
+  const rest = new Map([...all].filter(([name]) => name !== 'deploy' && name !== 'delete'))
+  for (const { fault, count } of restFaults) {
+    const choose = isFull ? undefined : spread(count)
+    const options = { journey: restJourney, found: rest, fault, worlds, log, ...(choose ? { choose } : {}) }
+    const report = await runCampaign({ ...options, pointsPerRun: fault === kill ? 2 : 1 })
+    expect(report.violations).toEqual([])
+  }
 })
 
 const slowFaults: { name: string; fault: Fault; count: number }[] = [

@@ -71,6 +71,35 @@ export const invariants: Invariant[] = [
     broken: instancesAreMachines,
   },
   {
+    name: 'each snapshot is one at the provider, and each there is a snapshot of an agent at rest',
+    async broken({ sql, listSnapshots }) {
+      const rows = await sql<{ label: string; state: string; rest: string | null }[]>`
+        select s.label, s.state, a.rest from snapshots s join agents a on a.id = s.agent_id where s.state <> 'deleted'`
+      const there = await listSnapshots()
+      return [
+        ...rows
+          .filter(({ label, state, rest }) => !there.includes(label) || state !== 'complete' || rest === null)
+          .map(({ label, state, rest }) => `${label} is ${state}, of an agent at rest: ${rest}`),
+        ...there
+          .filter((label) => rows.filter((row) => row.label === label).length !== 1)
+          .map((label) => `snapshot ${label} at the provider belongs to nobody`),
+        ...there
+          .filter((label, index) => there.indexOf(label) !== index)
+          .map((label) => `${label} is there twice`),
+      ]
+    },
+  },
+  {
+    name: 'an agent burns what it is',
+    broken: ({ sql }) =>
+      sentences(sql`
+      select a.id || ' is ' || a.status || ' and burns ' || coalesce(m.rate_micros, 0) as broken
+      from agents a left join meters m on m.subject = a.id and m.to_at is null
+      where coalesce(m.rate_micros, 0) <> case
+        when a.status = 'running' then 10000
+        when a.rest = 'stopped' and a.status = 'stopped' then 1000 else 0 end`),
+  },
+  {
     name: 'the files of every release are kept',
     async broken({ sql, blobFolder }) {
       const files = await sql<{ release: string; path: string; sha256: string; accountId: string | null }[]>`

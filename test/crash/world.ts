@@ -45,6 +45,8 @@ export interface World {
   listInstances(): Promise<ProviderInstance[]>
   /** Whether somebody has been in the middle of a transaction for longer than a lease. */
   hasOpenTransaction(): Promise<boolean>
+  /** Descriptions of this world's environment's snapshots at the provider. */
+  listSnapshots(): Promise<string[]>
   /** Ends every connection to the database and refuses new ones for so long, as a restart does. */
   cutDatabase(refusingMs: number): Promise<void>
   /** Has the sweeper look twice, with the time between that it wants, at machines that nobody owns. */
@@ -157,6 +159,16 @@ export async function openWorld(
         where datname = ${database} and state = 'idle in transaction'
           and state_change < clock_timestamp() - make_interval(secs => ${LEASE_SECONDS})`
       return open.length > 0
+    },
+    async listSnapshots() {
+      const response = await fetch(`${cloud.local.vultr.url}/v2/snapshots?per_page=500`, {
+        headers: { authorization: `Bearer ${environment.VULTR_API_KEY}` },
+      })
+      const { snapshots } = (await response.json()) as { snapshots: { description: string }[] }
+      const prefix = `agentctl:${name}:`
+      return snapshots.flatMap(({ description }) =>
+        description.startsWith(prefix) ? [description.slice(prefix.length)] : [],
+      )
     },
     async cutDatabase(refusingMs) {
       await admin.unsafe(`alter database ${database} allow_connections false`)

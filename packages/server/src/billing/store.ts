@@ -211,9 +211,11 @@ export const zeroOf = (tx: Sql) =>
 
 /** When the first account has nothing left; ISO 8601, null when nobody burns anything. Those already flagged are left out. */
 export async function findFirstZero(tx: Sql): Promise<string | null> {
+  // By the flag, not by what is free: a reversal may leave less than what has burnt since the last run.
   const [row] = await tx<{ zeroAt: Date | null }[]>`
-    select min(${zeroOf(tx)}) as "zeroAt" from (${burning(tx)}) burning
-    where rate > 0 and free > 0`
+    select min(${zeroOf(tx)}) as "zeroAt"
+    from (${burning(tx)}) burning join ledger_balances b using (ledger_account_id)
+    where rate > 0 and b.depleted_at is null`
   return row?.zeroAt?.toISOString() ?? null
 }
 
