@@ -76,6 +76,36 @@ export async function insertBlobs(
     on conflict (account_id, sha256) do nothing`
 }
 
+/**
+ * Whoever registers contents holds this together with others, whoever deletes contents without a row holds it alone:
+ * between the look for a row and the deletion of its file nobody registers that file.
+ */
+export async function lockRegistration(
+  sql: Sql,
+  accountId: string,
+  held: 'together' | 'alone',
+): Promise<void> {
+  const lock = sql`hashtextextended(${`blobs of ${accountId}`}, 4207720)`
+  await (held === 'alone'
+    ? sql`select pg_advisory_xact_lock(${lock})`
+    : sql`select pg_advisory_xact_lock_shared(${lock})`)
+}
+
+/** Those of these files whose content has no row. */
+export async function filterUnowned<File extends { accountId: string; sha256: string }>(
+  sql: Sql,
+  files: readonly File[],
+): Promise<File[]> {
+  const accounts = files.map(({ accountId }) => accountId)
+  const hashes = files.map(({ sha256 }) => sha256)
+  const rows = await sql<{ at: number }[]>`
+    select at::int - 1 as at from unnest(${accounts}::text[], ${hashes}::text[]) with ordinality as file (account_id, sha256, at)
+    where not exists (
+      select from blobs b where b.account_id = file.account_id and b.sha256 = decode(file.sha256, 'hex'))`
+  const unowned = new Set(rows.map(({ at }) => at))
+  return files.filter((_, at) => unowned.has(at))
+}
+
 export async function sumBlobBytes(sql: Sql, accountId: string): Promise<number> {
   const [sum] = await sql<{ bytes: number }[]>`
     select coalesce(sum(size), 0)::float8 as bytes from blobs where account_id = ${accountId}`

@@ -1,8 +1,12 @@
-import { expect, test } from 'vitest'
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import type { Work } from '../platform/operations.ts'
+import { lockRegistration } from './blob-store.ts'
 import { LOG_DAYS, RELEASES_WITH_FILES, UNUSED_BLOB_DAYS } from './limits.ts'
 import { agentWork, scheduleAgentWork } from './operations.ts'
-import { deployLive, eventually, sha256, testCloud } from './test-cloud.ts'
+import { deleteStrayFiles } from './stray-files.ts'
+import { type Answer, deployLive, eventually, sha256, testCloud } from './test-cloud.ts'
 
 const DAY = 86_400
 const cloud = await testCloud()
@@ -101,4 +105,108 @@ test('the files of the latest releases are kept for a rollback, those of older o
     detail: 'The files of release 1 are not kept any more.',
   })
   expect((await alice.call('POST', '/v1/agents/hello/rollback', { number: 2 })).status).toBe(202)
+})
+
+describe('what a kill in the middle of an upload leaves on the disk:', () => {
+  const HOUR = 3600
+  const shelfOf = (account: string, content: string): string =>
+    join(cloud.deps.config.dataDir, 'blobs', account, sha256(content).slice(0, 2))
+
+  /** As if it had been written that long ago; file times follow the system's clock. */
+  async function age(account: string, content: string, seconds: number, draft = ''): Promise<void> {
+    const at = new Date(Date.now() - seconds * 1000)
+    await utimes(join(shelfOf(account, content), sha256(content) + draft), at, at)
+  }
+
+  async function leave(account: string, content: string, seconds: number, draft = ''): Promise<void> {
+    await mkdir(shelfOf(account, content), { recursive: true })
+    await writeFile(join(shelfOf(account, content), sha256(content) + draft), content)
+    await age(account, content, seconds, draft)
+  }
+
+  const there = async (account: string, content: string): Promise<string[]> =>
+    (await readdir(shelfOf(account, content)))
+      .filter((name) => name.startsWith(sha256(content)))
+      .map((name) => name.slice(64))
+
+  test('drafts go after an hour, and one that is being written stays', async () => {
+    const alice = await cloud.person('drafts')
+    await leave(alice.account, 'half', 2 * HOUR, '.0123456789ab')
+    await leave(alice.account, 'half', 0.9 * HOUR, '.ba9876543210')
+    await leave(alice.account, 'half', 2 * HOUR, '.something-else')
+    await retain()
+    expect((await there(alice.account, 'half')).sort()).toEqual(['.ba9876543210', '.something-else'])
+  })
+
+  test('contents that no row of their account owns go after a day, also those of accounts that are gone', async () => {
+    const alice = await cloud.person('unowned')
+    const bob = await cloud.person('owns-the-same')
+    await leave(alice.account, 'never registered', 25 * HOUR)
+    await bob.upload('never registered')
+    await age(bob.account, 'never registered', 25 * HOUR)
+    await leave(alice.account, 'about to be registered', 23 * HOUR)
+    await leave('acc_gone', 'of nobody', 25 * HOUR)
+    await retain()
+    expect(await there(alice.account, 'never registered')).toEqual([])
+    expect(await there(bob.account, 'never registered')).toEqual([''])
+    expect(await there(alice.account, 'about to be registered')).toEqual([''])
+    expect(await there('acc_gone', 'of nobody')).toEqual([])
+  })
+
+  test('a content that is registered between the two looks for its row stays', async () => {
+    const alice = await cloud.person('late')
+    await leave(alice.account, 'late', 25 * HOUR)
+    await deleteStrayFiles(
+      cloud.deps,
+      {
+        async write(run) {
+          await cloud.sql`
+            insert into blobs (account_id, sha256, size, created_at, used_at)
+            values (${alice.account}, decode(${sha256('late')}, 'hex'), 4, ${cloud.deps.clock.now()}, ${cloud.deps.clock.now()})
+            on conflict do nothing`
+          return cloud.deps.db.work(run)
+        },
+      },
+      undefined,
+    )
+    expect(await there(alice.account, 'late')).toEqual([''])
+  })
+
+  test('a content that is written between the look and the deletion stays, or its upload is told to try again', async () => {
+    const alice = await cloud.person('race')
+    const { blobs } = cloud.deps
+    const seen: number[] = []
+    for (let round = 0; round < 30; round++) {
+      const content = `race ${round}`
+      await leave(alice.account, content, 25 * HOUR)
+      const [answer] = await Promise.all([
+        alice.upload(content),
+        deleteStrayFiles(cloud.deps, { write: (run) => cloud.deps.db.work(run) }, undefined),
+      ])
+      seen.push(answer.status)
+      const registered = (await kept(alice.account)).includes(sha256(content))
+      expect(registered).toBe(answer.status === 200)
+      if (registered) expect(await blobs.has(alice.account, sha256(content))).toBe(true)
+    }
+    expect(seen).toContain(200)
+  })
+
+  test('an upload whose file is deleted before its row is there registers nothing', async () => {
+    const alice = await cloud.person('hit')
+    await leave(alice.account, 'hit', 25 * HOUR)
+    // Retention has looked, found no row and an old file, and is held just before it deletes.
+    const path = join(shelfOf(alice.account, 'hit'), sha256('hit'))
+    const old = (await stat(path)).ino
+    let uploaded: Promise<Answer> | undefined
+    await cloud.deps.db.work(async (tx) => {
+      await lockRegistration(tx, alice.account, 'alone')
+      uploaded = alice.upload('hit')
+      await eventually(async () => ((await stat(path)).ino === old ? undefined : true))
+      await cloud.deps.blobs.delete(alice.account, sha256('hit'))
+    })
+    expect((await uploaded)?.body.code).toBe('unavailable')
+    expect(await kept(alice.account)).toEqual([])
+    expect((await alice.upload('hit')).status).toBe(200)
+    expect(await isOnDisk(alice.account, 'hit')).toBe(true)
+  })
 })

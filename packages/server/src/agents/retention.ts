@@ -4,6 +4,7 @@ import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { unneededBlobs } from './blob-store.ts'
 import { LOG_DAYS, UNUSED_BLOB_DAYS } from './limits.ts'
 import { deleteGoneMachines, deleteLogsBefore, listUnusedBlobs, markBlobsUsed } from './retention-store.ts'
+import { deleteStrayFiles } from './stray-files.ts'
 
 const DAY_SECONDS = 86_400
 /** Rows of machines and sightings that are gone. */
@@ -11,10 +12,13 @@ const MACHINE_DAYS = 90
 const AT_ONCE = 5000
 const EVERY_SECONDS = 600
 
-/** Deletes what has had its time: logs, blobs that nothing uses, rows of machines that are long gone. */
+/**
+ * Deletes what has had its time: logs, blobs that nothing uses, rows of machines that are long gone, and files that a
+ * killed upload left.
+ */
 export async function visitRetention(
-  { clock, blobs }: Pick<Deps, 'clock' | 'blobs'>,
-  _operation: Operation,
+  { db, clock, blobs }: Pick<Deps, 'db' | 'clock' | 'blobs'>,
+  operation: Operation,
   lease: Lease,
 ): Promise<Outcome> {
   const now = clock.now()
@@ -35,5 +39,11 @@ export async function visitRetention(
     }
     return logs === AT_ONCE || unused.length === AT_ONCE || deleted === AT_ONCE
   })
-  return { state: 'again', afterSeconds: more ? 0 : EVERY_SECONDS }
+  const { strayFilesAfter: after } = operation.stepData
+  const next = await deleteStrayFiles({ db, blobs }, lease, typeof after === 'string' ? after : undefined)
+  return {
+    state: 'again',
+    afterSeconds: more ? 0 : EVERY_SECONDS,
+    stepData: next === undefined ? {} : { strayFilesAfter: next },
+  }
 }

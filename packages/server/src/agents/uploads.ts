@@ -4,7 +4,7 @@ import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
 import type { Caller } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
-import { insertBlobs, sumBlobBytes } from './blob-store.ts'
+import { insertBlobs, lockRegistration, sumBlobBytes } from './blob-store.ts'
 import { type IncomingBlob, readBlobStream } from './blob-stream.ts'
 import { hashes, touchContents } from './files.ts'
 import { ACCOUNT_BYTES_MAX, BLOB_BYTES_MAX } from './limits.ts'
@@ -92,7 +92,7 @@ function wrongHash(sha256: string): Problem {
   return new Problem('invalid_request', `The content sent as ${sha256} has another hash.`)
 }
 
-type Uploading = Pick<Deps, 'db' | 'clock'>
+type Uploading = Pick<Deps, 'db' | 'clock' | 'blobs'>
 
 /**
  * Before the file is written: retention deletes files and rows of long unused blobs in one transaction, and whoever
@@ -110,15 +110,24 @@ async function claimBlobs(
   )
 }
 
+/**
+ * With the row in place the file is looked for once more: whoever deleted an older file of the same content meanwhile
+ * may have hit this one. Afterwards nobody deletes it without seeing the row.
+ */
 async function recordBlobs(
-  { db, clock }: Uploading,
+  { db, clock, blobs }: Uploading,
   caller: Caller,
   accountId: string,
   sizes: ReadonlyMap<string, number>,
 ): Promise<void> {
   const now = clock.now()
   const sorted = new Map([...sizes].sort(([a], [b]) => (a < b ? -1 : 1)))
-  await db.as({ account: caller.accountId }, (tx) =>
-    insertBlobs(tx, accountId, { hashes: hashes(sorted), sizes: [...sorted.values()], now }),
-  )
+  await db.as({ account: caller.accountId }, async (tx) => {
+    await lockRegistration(tx, accountId, 'together')
+    await insertBlobs(tx, accountId, { hashes: hashes(sorted), sizes: [...sorted.values()], now })
+    const present = await Promise.all([...sorted.keys()].map((sha256) => blobs.has(accountId, sha256)))
+    if (present.includes(false)) {
+      throw new Problem('unavailable', 'A file was deleted while the same content was uploaded.')
+    }
+  })
 }
