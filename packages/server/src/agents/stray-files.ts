@@ -21,20 +21,15 @@ export async function deleteStrayFiles(
   lease: Pick<Lease, 'write'>,
   after: string | undefined,
 ): Promise<string | undefined> {
-  // Ages of files are told by the clock that stamps them, which nobody moves.
-  const ago = (seconds: number): Date => new Date(Date.now() - seconds * 1000)
   const { found, next } = await blobs.list(after, LOOKS)
   for (const file of found) {
-    if (file.draft !== undefined) await blobs.deleteUnlessWritten(file, ago(DRAFT_SECONDS))
+    if (file.draft !== undefined) await blobs.deleteIfOlder(file, DRAFT_SECONDS)
   }
   const contents = found.filter(({ draft }) => draft === undefined)
   const unowned = await filterUnowned(db.jobs, contents)
   for (const [accountId, files] of Map.groupBy(unowned, (file) => file.accountId)) {
     for (let at = 0; at < files.length; at += DELETED_AT_ONCE) {
-      await deleteUnowned(blobs, lease, accountId, {
-        files: files.slice(at, at + DELETED_AT_ONCE),
-        since: ago(UNOWNED_SECONDS),
-      })
+      await deleteUnowned(blobs, lease, accountId, files.slice(at, at + DELETED_AT_ONCE))
     }
   }
   return next
@@ -45,10 +40,10 @@ async function deleteUnowned(
   blobs: Deps['blobs'],
   lease: Pick<Lease, 'write'>,
   accountId: string,
-  { files, since }: { files: readonly StoredFile[]; since: Date },
+  files: readonly StoredFile[],
 ): Promise<void> {
   await lease.write(async (tx) => {
     await lockRegistration(tx, accountId, 'alone')
-    for (const file of await filterUnowned(tx, files)) await blobs.deleteUnlessWritten(file, since)
+    for (const file of await filterUnowned(tx, files)) await blobs.deleteIfOlder(file, UNOWNED_SECONDS)
   })
 }

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { secondsAfter, systemClock } from './clock.ts'
 
 /** File contents, kept for each account apart. */
 export interface Blobs {
@@ -21,8 +22,8 @@ export interface Blobs {
    * its work, and `next` is undefined at the end of all.
    */
   list(after: string | undefined, looks: number): Promise<{ found: StoredFile[]; next: string | undefined }>
-  /** Deletes it unless it was written since, by the clock that stamps files; tells whether it did. */
-  deleteUnlessWritten(file: StoredFile, since: Date): Promise<boolean>
+  /** Deletes it if nobody has written it for that long. */
+  deleteIfOlder(file: StoredFile, seconds: number): Promise<void>
 }
 
 export interface StoredFile {
@@ -88,12 +89,12 @@ export function fileBlobs(root: string): Blobs {
       }
       return { found, next: undefined }
     },
-    async deleteUnlessWritten({ accountId, sha256, draft }, since) {
+    async deleteIfOlder({ accountId, sha256, draft }, seconds) {
       const path = draft ? join(pathOf(accountId, sha256), '..', draft) : pathOf(accountId, sha256)
       const at = await modifiedAt(path)
-      if (at === undefined || at >= since) return false
+      // Files are stamped by the system's clock, and not by one that somebody may move.
+      if (at === undefined || at > secondsAfter(systemClock.now(), -seconds)) return
       await rm(path, { force: true })
-      return true
     },
   }
 }
