@@ -1,3 +1,4 @@
+import { openAssets } from './agents/assets.ts'
 import { agentWork, scheduleAgentWork } from './agents/operations.ts'
 import { createApp } from './app.ts'
 import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
@@ -11,7 +12,7 @@ import { openDb } from './platform/db.ts'
 import { closeServer, listen } from './platform/http-server.ts'
 import { checkKeys } from './platform/key-check.ts'
 import { openKeyring, openPepper } from './platform/keyring.ts'
-import type { Log } from './platform/log.ts'
+import { faultOf, type Log } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
 import { openCards } from './providers/cards/stripe.ts'
@@ -76,6 +77,12 @@ export async function startServer({
   const stops: (() => Promise<void>)[] = []
   try {
     if (chosen.includes('api')) {
+      // At the start, so that this server can give out later what others order with the same programs now.
+      openAssets(config).catch((error: unknown) => {
+        log.error('The programs of machines cannot be kept; tried again with the next order', {
+          fault: faultOf(error),
+        })
+      })
       const stopping = new AbortController()
       const app = createApp(deps, config.clockFile ? fileClock(config.clockFile) : undefined, stopping.signal)
       const http = await listen(app.fetch, config.host, config.port)

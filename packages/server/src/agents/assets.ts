@@ -1,30 +1,36 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Config } from '../platform/config.ts'
-
-/** A program that machines fetch by its hash. */
-export interface Asset {
-  path: string
-  sha256: string
-  bytes: number
-}
+import { findKept, type KeptProgram, keepCopy, keepLink } from './kept-programs.ts'
 
 export interface Assets {
-  node: Asset
-  runner: Asset
+  node: { sha256: string }
+  runner: { sha256: string }
 }
 
-type Files = Pick<Config, 'machineNodeFile' | 'machineRunnerFile'>
+type Files = Pick<Config, 'dataDir' | 'machineNodeFile' | 'machineRunnerFile'>
 
 const opened = new WeakMap<object, Promise<Assets>>()
 
-/** Hashed once for each configuration; a failure is forgotten, so that the next who asks tries again. */
+/**
+ * What machines are ordered with now. Read and kept once for each configuration; a failure is forgotten, so that the
+ * next who asks tries again.
+ *
+ * A machine may fetch its programs long after it was ordered, so whoever names a hash has kept that program before,
+ * and a later version of the server serves it still. Servers that share a data directory serve what any of them has
+ * ordered. Servers with directories of their own serve each other's orders if they have run the same versions; while
+ * a new version is rolled out a machine can meet one that has not had its program yet, and asks again, for ten minutes.
+ */
 export function openAssets(config: Files): Promise<Assets> {
   const known = opened.get(config)
   if (known) return known
-  const opening = Promise.all([hashFile(config.machineNodeFile), hashFile(config.machineRunnerFile)])
-    .then(([node, runner]) => ({ node, runner }))
+  const folders = foldersOf(config)
+  const opening = Promise.all([
+    // 120 MB that nobody writes into: installing another version puts another file in its place.
+    keepLink(config.machineNodeFile, folders.node),
+    // A build writes into the same file again.
+    keepCopy(config.machineRunnerFile, folders.runner),
+  ])
+    .then(([node, runner]) => ({ node: { sha256: node }, runner: { sha256: runner } }))
     .catch((error: unknown) => {
       opened.delete(config)
       throw error
@@ -33,9 +39,26 @@ export function openAssets(config: Files): Promise<Assets> {
   return opening
 }
 
-async function hashFile(path: string): Promise<Asset> {
-  const hash = createHash('sha256')
-  const { size } = await stat(path)
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk)
-  return { path, sha256: hash.digest('hex'), bytes: size }
+/** A program that machines were ordered with, by this server or an earlier one; undefined if it is not kept any more. */
+export async function findAsset(config: Files, sha256: string): Promise<KeptProgram | undefined> {
+  if (!/^[0-9a-f]{64}$/.test(sha256)) return undefined
+  const kept = await findIn(config, sha256)
+  if (kept) return kept
+  const { node, runner } = await openAssets(config)
+  if (sha256 !== node.sha256 && sha256 !== runner.sha256) return undefined
+  const own = await findIn(config, sha256)
+  if (own) return own
+  // Newer servers on the same directory, or somebody who emptied it, have removed what this one still orders.
+  opened.delete(config)
+  await openAssets(config)
+  return findIn(config, sha256)
+}
+
+async function findIn(config: Files, sha256: string): Promise<KeptProgram | undefined> {
+  const { node, runner } = foldersOf(config)
+  return (await findKept(runner, sha256)) ?? (await findKept(node, sha256))
+}
+
+function foldersOf({ dataDir }: Files): { node: string; runner: string } {
+  return { node: join(dataDir, 'assets', 'node'), runner: join(dataDir, 'assets', 'runner') }
 }

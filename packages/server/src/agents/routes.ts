@@ -6,7 +6,7 @@ import type { Api } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
 import { lazyWakes } from '../platform/wakes.ts'
 import { agentViews, createAgent, deleteAgent, listAgents, showAgent, viewOf } from './agents.ts'
-import { openAssets } from './assets.ts'
+import { findAsset } from './assets.ts'
 import { deploy } from './deploys.ts'
 import { awaitDesired } from './desired.ts'
 import { type LogAllowance, readLogs, storeLogs } from './logs.ts'
@@ -139,8 +139,7 @@ function machineRoutes(api: Api, deps: Parts, until: Until): void {
     return undefined
   })
   api.on('GET /v1/runner/assets/:sha256', async ({ params }) => {
-    const assets = await openAssets(deps.config)
-    const asset = [assets.node, assets.runner].find(({ sha256 }) => sha256 === params.sha256)
+    const asset = await findAsset(deps.config, params.sha256)
     if (!asset) throw new Problem('not_found', 'There is no such program.', { fix: '' })
     return streamed(createReadStream(asset.path), 'application/octet-stream', {
       'content-length': String(asset.bytes),
