@@ -3,7 +3,9 @@ import {
   copyFileSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -114,7 +116,21 @@ export class TestMachine {
       await ended
     }
     await this.server.stop()
+    this.endLeftAgents()
     rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** Agents whose runner was killed in a test live on, as they should; they go with the machine. */
+  private endLeftAgents(): void {
+    for (const pid of readdirSync('/proc')) {
+      try {
+        if (/^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`).startsWith(this.folder)) {
+          process.kill(Number(pid), 'SIGKILL')
+        }
+      } catch {
+        // It ended by itself, or is none of ours.
+      }
+    }
   }
 
   get port(): number {
