@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 
 const root = dirname(import.meta.dirname)
@@ -8,13 +9,31 @@ const specs = resolve(process.env.AGENTCTL_SPECS_DIR || join(root, '../shared/sp
 process.stdout.write(`Node ${process.version}, ${process.platform}-${process.arch}, user ${process.getuid?.() === 0 ? 'root' : process.getuid?.()}
 ${existsSync(specs) ? "The providers' documents are here: the stand-ins are checked against them." : "The providers' documents are not here: checks of the stand-ins against them are skipped."}
 `)
+const report = join(mkdtempSync(join(tmpdir(), 'agentctl-test-report-')), 'report.json')
 // Arguments name files to run, as with vitest itself.
 const ran = spawnSync(
   process.execPath,
-  [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...process.argv.slice(2)],
-  {
-    cwd: root,
-    stdio: 'inherit',
-  },
+  [
+    join(root, 'node_modules/vitest/vitest.mjs'),
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...process.argv.slice(2),
+  ],
+  { cwd: root, stdio: 'inherit' },
 )
+if (existsSync(report)) {
+  const counts: {
+    numPassedTests: number
+    numFailedTests: number
+    numPendingTests: number
+    numTodoTests: number
+  } = JSON.parse(readFileSync(report, 'utf8'))
+  const skipped = counts.numPendingTests + counts.numTodoTests
+  process.stdout.write(
+    `${counts.numPassedTests} passed, ${counts.numFailedTests} failed, ${skipped} skipped\n`,
+  )
+}
+rmSync(dirname(report), { recursive: true, force: true })
 process.exit(ran.status ?? 1)
