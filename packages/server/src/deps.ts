@@ -7,6 +7,9 @@ import type { Log } from './platform/log.ts'
 import type { Cards } from './providers/cards/stripe.ts'
 import type { Chain } from './providers/chain/evm.ts'
 import type { Transfers } from './providers/chain/transfers.ts'
+import type { Hostnames } from './providers/dns/cloudflare.ts'
+import type { EdgeProbe } from './providers/dns/edge-probe.ts'
+import type { LiveDns } from './providers/dns/live-dns.ts'
 import type { Machines } from './providers/machines/vultr.ts'
 import type { Sms } from './providers/sms/twilio.ts'
 
@@ -26,4 +29,8 @@ export interface Deps {
   transfers: readonly Transfers[]
   /** Undefined where no cards are taken. */
   cards: Cards | undefined
+  /** Undefined where no domains of customers are taken. */
+  hostnames: Hostnames | undefined
+  liveDns: LiveDns
+  edgeProbe: EdgeProbe
 }

@@ -18,6 +18,10 @@ import { startWorker } from './platform/operations.ts'
 import { openCards } from './providers/cards/stripe.ts'
 import { openChain } from './providers/chain/evm.ts'
 import { openTransfers } from './providers/chain/transfers.ts'
+import { openHostnames } from './providers/dns/cloudflare.ts'
+import { openEdgeProbe } from './providers/dns/edge-probe.ts'
+import { keepPreparing } from './providers/dns/keep-preparing.ts'
+import { openLiveDns } from './providers/dns/live-dns.ts'
 import { openMachines } from './providers/machines/vultr.ts'
 import { openSms } from './providers/sms/twilio.ts'
 import { openTransport } from './providers/transport.ts'
@@ -57,9 +61,12 @@ export async function startServer({
       config.twilio.baseUrl,
       config.vultr.baseUrl,
       ...(config.stripe ? [config.stripe.baseUrl] : []),
+      ...(config.cloudflare ? [config.cloudflare.baseUrl] : []),
     ],
     infrastructure: [config.chain.rpcUrl],
   })
+  const liveDns = openLiveDns(config.domains.dnsServers)
+  const { cloudflare } = config
   const deps: Deps = {
     config,
     db,
@@ -73,6 +80,9 @@ export async function startServer({
     chain: openChain({ config, transport, log }),
     transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
     cards: config.stripe && openCards({ stripe: config.stripe, transport, log }),
+    hostnames: cloudflare && openHostnames({ config: { ...config, cloudflare }, transport, log }),
+    liveDns,
+    edgeProbe: openEdgeProbe(config.domains, liveDns),
   }
   const stops: (() => Promise<void>)[] = []
   try {
@@ -105,6 +115,7 @@ export async function startServer({
         { ...identityWork(deps), ...agentWork(deps), ...billingWork(deps), ...cardWork(deps) },
       )
       stops.push(() => worker.stop())
+      if (deps.hostnames) stops.push(keepPreparing(deps.hostnames, log))
     }
   } catch (error) {
     await Promise.allSettled(stops.map((stop) => stop()))

@@ -28,6 +28,29 @@ export interface Config {
   vultr: { apiKey: Secret; baseUrl: string; environment: string }
   /** Payments by card; undefined: none are taken. */
   stripe: { secretKey: Secret; webhookSecret: Secret; baseUrl: string } | undefined
+  /** Domains of customers; undefined: none are taken. */
+  cloudflare:
+    | {
+        apiToken: Secret
+        /** The zone in which customers' hostnames are kept; one environment has it for itself. */
+        zoneId: string
+        zoneName: string
+        /** A name in the zone, with a proxied record that leads to the routers. */
+        fallbackOrigin: string
+        /** Marks the records of this environment. */
+        environment: string
+        baseUrl: string
+      }
+    | undefined
+  domains: {
+    /** What customers' names point to; by default under the wildcard of the agents' names. */
+    target: string
+    /** Who is asked about live DNS, as addresses with an optional port; none: the resolvers of this machine. */
+    dnsServers: readonly string[]
+    /** Where our edge takes HTTPS, and an authority to be trusted there besides those of the system. */
+    edgePort: number
+    edgeCaFile: string | undefined
+  }
   chain: { id: number; rpcUrl: string }
   /** Where payments on chain are taken; empty for nowhere. */
   deposits: readonly DepositChain[]
@@ -115,6 +138,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       environment: text('VULTR_ENVIRONMENT', 'prod'),
     },
     stripe: stripeOf(env),
+    cloudflare: cloudflareOf(env, agentDomain),
+    domains: {
+      target: text('DOMAIN_TARGET', `domains.${agentDomain}`),
+      dnsServers: optional('DNS_SERVERS')?.split(',') ?? [],
+      edgePort: number('EDGE_PORT', 443),
+      edgeCaFile: optional('EDGE_CA_FILE'),
+    },
     chain: { id: number('CHAIN_ID', 8453), rpcUrl: text('CHAIN_RPC_URL') },
     deposits: depositChains(env),
     ledgerKeyFile: text('LEDGER_KEY_FILE', join(dataDir, 'ledger-keys.json')),
@@ -138,6 +168,44 @@ function stripeOf(env: Readonly<Record<string, string | undefined>>): Config['st
     secretKey: new Secret(secretKey),
     webhookSecret: new Secret(webhookSecret),
     baseUrl: env.STRIPE_BASE_URL || 'https://api.stripe.com',
+  }
+}
+
+function cloudflareOf(
+  env: Readonly<Record<string, string | undefined>>,
+  agentDomain: string,
+): Config['cloudflare'] {
+  const {
+    CLOUDFLARE_API_TOKEN: apiToken,
+    CLOUDFLARE_ZONE_ID: zoneId,
+    CLOUDFLARE_ZONE_NAME: zoneName,
+    CLOUDFLARE_FALLBACK_ORIGIN: fallbackOrigin,
+  } = env
+  if (!apiToken && !zoneId && !zoneName && !fallbackOrigin) return undefined
+  if (!apiToken || !zoneId || !zoneName || !fallbackOrigin) {
+    throw new ConfigError(
+      'Set all of CLOUDFLARE_API_TOKEN, CLOUDFLARE_ZONE_ID, CLOUDFLARE_ZONE_NAME and CLOUDFLARE_FALLBACK_ORIGIN, or none.',
+    )
+  }
+  // Names elsewhere would have to be made by somebody else, and would lead nowhere until then.
+  for (const [name, value] of Object.entries({
+    AGENT_DOMAIN: agentDomain,
+    DOMAIN_TARGET: env.DOMAIN_TARGET || `domains.${agentDomain}`,
+    CLOUDFLARE_FALLBACK_ORIGIN: fallbackOrigin,
+  })) {
+    if (value !== zoneName && !value.endsWith(`.${zoneName}`)) {
+      throw new ConfigError(
+        `${name} must be ${zoneName}, the zone of CLOUDFLARE_ZONE_NAME, or a name under it.`,
+      )
+    }
+  }
+  return {
+    apiToken: new Secret(apiToken),
+    zoneId,
+    zoneName,
+    fallbackOrigin,
+    environment: env.VULTR_ENVIRONMENT || 'prod',
+    baseUrl: env.CLOUDFLARE_BASE_URL || 'https://api.cloudflare.com',
   }
 }
 

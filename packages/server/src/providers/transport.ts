@@ -35,7 +35,21 @@ export class TransportError extends Error {
     super('A provider did not answer.', { cause })
     this.code = code
   }
+
+  /** False: it certainly never reached the provider. */
+  get mayHaveBeenSent(): boolean {
+    return !NEVER_SENT.has(this.code)
+  }
 }
+
+const NEVER_SENT: ReadonlySet<string> = new Set([
+  'host_not_allowed',
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
 
 const ANSWER_BYTES_MAX = 8 * 1024 * 1024
 
@@ -80,7 +94,7 @@ export function openTransport(allowed: {
 }
 
 /** The transport in the shape of `fetch`, for clients that want one. */
-export function fetchOver(transport: Transport, timeoutMs: number): typeof fetch {
+export function fetchOver(transport: Pick<Transport, 'send'>, timeoutMs: number): typeof fetch {
   return async (input, init = {}) => {
     const url = input instanceof Request ? input.url : String(input)
     const { body } = init

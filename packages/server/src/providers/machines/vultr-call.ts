@@ -64,7 +64,7 @@ async function callOnce(
     }
   } catch (error) {
     if (!(error instanceof TransportError)) throw error
-    return { answer: { kind: NEVER_SENT.has(error.code) ? 'not_sent' : 'no_answer' } }
+    return { answer: { kind: error.mayHaveBeenSent ? 'no_answer' : 'not_sent' } }
   }
 }
 
@@ -76,12 +76,3 @@ function parsed(text: string): unknown {
     return undefined
   }
 }
-
-const NEVER_SENT: ReadonlySet<string> = new Set([
-  'host_not_allowed',
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-])

@@ -1,8 +1,8 @@
 import type { Config } from '../../platform/config.ts'
 import { Problem } from '../../platform/problem.ts'
 import type { Secret } from '../../platform/secret.ts'
+import { tokenBucket } from '../token-bucket.ts'
 import type { Transport } from '../transport.ts'
-import { tokenBucket } from './token-bucket.ts'
 import { callVultr, type VultrAnswer, type VultrMethod } from './vultr-call.ts'
 
 /** A machine at the provider as far as the platform cares. */

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { readConfig } from './config.ts'
+
+const REQUIRED = {
+  DATABASE_URL: 'postgres://127.0.0.1/x',
+  TWILIO_ACCOUNT_SID: 'AC1',
+  TWILIO_AUTH_TOKEN: 'a secret',
+  TWILIO_VERIFY_SERVICE_SID: 'VA1',
+  VULTR_API_KEY: 'a secret',
+  CHAIN_RPC_URL: 'http://127.0.0.1:1',
+  MACHINE_NODE_FILE: 'node',
+  MACHINE_RUNNER_FILE: 'runner.cjs',
+  AGENT_DOMAIN: 'agents.example',
+}
+const CLOUDFLARE = {
+  CLOUDFLARE_API_TOKEN: 'a secret',
+  CLOUDFLARE_ZONE_ID: '023e105f4ecef8ad9ca31a8372d0c353',
+  CLOUDFLARE_ZONE_NAME: 'agents.example',
+  CLOUDFLARE_FALLBACK_ORIGIN: 'origin.agents.example',
+}
+
+test('domains of customers are taken with all settings of Cloudflare, and not at all without', () => {
+  const bare = readConfig(REQUIRED)
+  expect(bare.cloudflare).toBeUndefined()
+  expect(bare.domains).toEqual({
+    target: 'domains.agents.example',
+    dnsServers: [],
+    edgePort: 443,
+    edgeCaFile: undefined,
+  })
+  const config = readConfig({ ...REQUIRED, ...CLOUDFLARE, DNS_SERVERS: '127.0.0.1:53,[::1]:54' })
+  expect(config.cloudflare).toMatchObject({
+    zoneName: 'agents.example',
+    baseUrl: 'https://api.cloudflare.com',
+    environment: 'prod',
+  })
+  expect(config.domains.dnsServers).toEqual(['127.0.0.1:53', '[::1]:54'])
+  expect(JSON.stringify(config)).not.toContain('a secret')
+  for (const name of Object.keys(CLOUDFLARE)) {
+    expect(() => readConfig({ ...REQUIRED, ...CLOUDFLARE, [name]: '' })).toThrow('Set all of CLOUDFLARE_')
+  }
+})
+
+test('names that the zone does not hold are refused at the start', () => {
+  for (const [name, value] of [
+    ['AGENT_DOMAIN', 'agents.test'],
+    ['DOMAIN_TARGET', 'notagents.example'],
+    ['CLOUDFLARE_FALLBACK_ORIGIN', 'agents.example.org'],
+  ] as const) {
+    expect(() => readConfig({ ...REQUIRED, ...CLOUDFLARE, [name]: value })).toThrow(
+      `${name} must be agents.example`,
+    )
+  }
+})
