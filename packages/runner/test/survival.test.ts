@@ -298,3 +298,20 @@ test('a second runner takes the place of the first, and the agent notices nothin
   expect(machine.agentPid()).toBe(pid)
   expect(machine.starts).toBe(2)
 })
+
+test('a runner whose log nobody reads any more goes on, and at rest', async () => {
+  await deploy()
+  const pid = machine.runner?.pid
+  const writes = (): number => Number(/syscw: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1])
+  machine.runner?.stdout?.destroy()
+  const before = writes()
+  // Both its loss and its return are said.
+  await machine.server.stop()
+  const polls = machine.server.polls.length
+  await machine.server.start()
+  await until('the next poll', () => machine.server.polls.length > polls)
+  await until('its agent', answers)
+  // One that fails to log that it failed to log does so tens of thousands of times a second.
+  expect(writes() - before).toBeLessThan(1000)
+  expect(machine.runner?.pid).toBe(pid)
+})
