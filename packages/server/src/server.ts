@@ -15,6 +15,7 @@ import { openKeyring, openPepper } from './platform/keyring.ts'
 import { faultOf, type Log } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
+import { s3Blobs } from './providers/blobs/s3.ts'
 import { openCards } from './providers/cards/stripe.ts'
 import { openChain } from './providers/chain/evm.ts'
 import { openTransfers } from './providers/chain/transfers.ts'
@@ -62,6 +63,7 @@ export async function startServer({
       config.vultr.baseUrl,
       ...(config.stripe ? [config.stripe.baseUrl] : []),
       ...(config.cloudflare ? [config.cloudflare.baseUrl] : []),
+      ...(config.blobs ? [config.blobs.endpoint] : []),
     ],
     infrastructure: [config.chain.rpcUrl],
   })
@@ -74,7 +76,9 @@ export async function startServer({
     log,
     keyring,
     pepper,
-    blobs: fileBlobs(`${config.dataDir}/blobs`),
+    blobs: config.blobs
+      ? s3Blobs({ s3: config.blobs, transport, log })
+      : fileBlobs(`${config.dataDir}/blobs`),
     sms: openSms({ config, transport, log }),
     machines: openMachines(config, transport),
     chain: openChain({ config, transport, log }),

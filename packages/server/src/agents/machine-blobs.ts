@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts'
+import { BlobMissing } from '../platform/blobs.ts'
 import type { MachineCaller } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
 import { deleteBlobRow, listContentsOfRelease } from './blob-store.ts'
@@ -27,7 +28,7 @@ export async function machineBlobs(
       try {
         yield* blobs.read(account, sha256)
       } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+        if (!(error instanceof BlobMissing)) throw error
         // The row promises a file that is not there. Without the row the next deploy uploads it again.
         log.error('A blob is lost', { accountId: account, agentId: machine.agentId })
         await deleteBlobRow(db.jobs, account, sha256)

@@ -52,8 +52,8 @@ test('small and large contents arrive, and count for this account only', async (
   const request = { name: 'hello', config: plainConfig, files }
   expect((await alice.call('POST', '/v1/deploys/plan', request)).body.upload.missing).toEqual([])
   expect((await bob.call('POST', '/v1/deploys/plan', request)).body.upload.missing).toHaveLength(601)
-  const chunks: Buffer[] = []
-  for await (const chunk of cloud.deps.blobs.read(alice.account, sha256(large))) chunks.push(chunk as Buffer)
+  const chunks: Uint8Array[] = []
+  for await (const chunk of cloud.deps.blobs.read(alice.account, sha256(large))) chunks.push(chunk)
   expect(sha256(Buffer.concat(chunks).toString())).toBe(sha256(large))
 })
 

@@ -45,7 +45,8 @@ export async function storeUpload(
     await Promise.all(
       Array.from({ length: WRITERS }, async () => {
         for (let blob = queue.pop(); blob; blob = queue.pop()) {
-          if (!(await deps.blobs.put(accountId, blob.sha256, [blob.bytes]))) throw wrongHash(blob.sha256)
+          const content = { sha256: blob.sha256, size: blob.bytes.length }
+          if (!(await deps.blobs.put(accountId, content, [blob.bytes]))) throw wrongHash(blob.sha256)
         }
       }),
     )
@@ -72,7 +73,7 @@ export async function storeUpload(
     } else {
       const sizes = new Map([[blob.sha256, blob.size]])
       await claimBlobs(deps, caller, accountId, sizes)
-      if (!(await deps.blobs.put(accountId, blob.sha256, blob.chunks))) throw wrongHash(blob.sha256)
+      if (!(await deps.blobs.put(accountId, blob, blob.chunks))) throw wrongHash(blob.sha256)
       await record(sizes)
     }
     stored += 1

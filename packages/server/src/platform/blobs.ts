@@ -2,18 +2,17 @@ import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
 import { secondsAfter, systemClock } from './clock.ts'
 
 /** File contents, kept for each account apart. */
 export interface Blobs {
-  /** Stores what the chunks hold if it has this hash; false, and nothing kept, if it has not. Written to disk when it resolves. */
-  put(
-    accountId: string,
-    sha256: string,
-    chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  ): Promise<boolean>
-  read(accountId: string, sha256: string): Readable
+  /**
+   * Stores what the chunks hold if it has this hash and size; false, and nothing kept, if it has not. It lasts when
+   * this resolves.
+   */
+  put(accountId: string, content: Content, chunks: Chunks): Promise<boolean>
+  /** Ends in `BlobMissing` where there is none. */
+  read(accountId: string, sha256: string): AsyncIterable<Uint8Array>
   has(accountId: string, sha256: string): Promise<boolean>
   delete(accountId: string, sha256: string): Promise<void>
   deleteAll(accountId: string): Promise<void>
@@ -26,6 +25,18 @@ export interface Blobs {
   deleteIfOlder(file: StoredFile, seconds: number): Promise<void>
 }
 
+export interface Content {
+  sha256: string
+  size: number
+}
+
+export type Chunks = AsyncIterable<Uint8Array> | readonly Uint8Array[]
+
+/** There is no such content: unlike a store in trouble, which may have it. */
+export class BlobMissing extends Error {
+  override name = 'BlobMissing'
+}
+
 export interface StoredFile {
   accountId: string
   sha256: string
@@ -33,26 +44,32 @@ export interface StoredFile {
   draft: string | undefined
 }
 
+/** The same in every store, so that a plain copy of its files moves one into another. */
+export const contentKey = (accountId: string, sha256: string): string =>
+  `${accountId}/${sha256.slice(0, 2)}/${sha256}`
+
 const CONTENT = /^[0-9a-f]{64}$/
 const DRAFT = /^([0-9a-f]{64})\.[0-9a-f]{12}$/
 const SHELF = /^[0-9a-f]{2}$/
 
 export function fileBlobs(root: string): Blobs {
-  const pathOf = (accountId: string, sha256: string) => join(root, accountId, sha256.slice(0, 2), sha256)
+  const pathOf = (accountId: string, sha256: string) => join(root, contentKey(accountId, sha256))
   return {
-    async put(accountId, sha256, chunks) {
+    async put(accountId, { sha256, size }, chunks) {
       const path = pathOf(accountId, sha256)
       await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
       const draft = `${path}.${randomBytes(6).toString('hex')}`
       const hash = createHash('sha256')
       const file = await open(draft, 'wx', 0o600)
+      let bytes = 0
       let kept = false
       try {
         for await (const chunk of chunks) {
           hash.update(chunk)
+          bytes += chunk.length
           await file.write(chunk)
         }
-        if (hash.digest('hex') === sha256) {
+        if (bytes === size && hash.digest('hex') === sha256) {
           await file.sync()
           await rename(draft, path)
           kept = true
@@ -63,7 +80,13 @@ export function fileBlobs(root: string): Blobs {
       }
       return kept
     },
-    read: (accountId, sha256) => createReadStream(pathOf(accountId, sha256)),
+    async *read(accountId, sha256) {
+      try {
+        yield* createReadStream(pathOf(accountId, sha256))
+      } catch (error) {
+        throw isAbsent(error) ? new BlobMissing() : error
+      }
+    },
     has: async (accountId, sha256) => (await modifiedAt(pathOf(accountId, sha256))) !== undefined,
     delete: (accountId, sha256) => rm(pathOf(accountId, sha256), { force: true }),
     deleteAll: (accountId) => rm(join(root, accountId), { recursive: true, force: true }),

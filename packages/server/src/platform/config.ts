@@ -26,6 +26,8 @@ export interface Config {
   smsDailyBudget: number
   twilio: { accountSid: string; authToken: Secret; verifyServiceSid: string; baseUrl: string }
   vultr: { apiKey: Secret; baseUrl: string; environment: string }
+  /** Where contents of files are kept; undefined: in files of the data directory. */
+  blobs: S3Bucket | undefined
   /** Payments by card; undefined: none are taken. */
   stripe: { secretKey: Secret; webhookSecret: Secret; baseUrl: string } | undefined
   /** Domains of customers; undefined: none are taken. */
@@ -63,6 +65,15 @@ export interface Config {
   /** Node and the runner that machines fetch by their hash. */
   machineNodeFile: string
   machineRunnerFile: string
+}
+
+/** A bucket of an S3-compatible store, for nothing but contents. */
+export interface S3Bucket {
+  endpoint: string
+  bucket: string
+  region: string
+  accessKeyId: string
+  secretAccessKey: Secret
 }
 
 /** A chain, a token on it, and our address there. Addresses in lower case. */
@@ -137,6 +148,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       baseUrl: text('VULTR_BASE_URL', 'https://api.vultr.com'),
       environment: text('VULTR_ENVIRONMENT', 'prod'),
     },
+    blobs: bucketOf(env),
     stripe: stripeOf(env),
     cloudflare: cloudflareOf(env, agentDomain),
     domains: {
@@ -155,6 +167,33 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   }
   if (missing.length > 0) throw new ConfigError(`Set these environment variables: ${missing.join(', ')}.`)
   return config
+}
+
+function bucketOf(env: Readonly<Record<string, string | undefined>>): Config['blobs'] {
+  const names = ['ENDPOINT', 'BUCKET', 'REGION', 'ACCESS_KEY_ID', 'SECRET_ACCESS_KEY'].map(
+    (name) => `BLOBS_S3_${name}`,
+  )
+  const [endpoint, bucket, region, accessKeyId, secretAccessKey] = names.map((name) => env[name])
+  if (!endpoint && !bucket && !region && !accessKeyId && !secretAccessKey) return undefined
+  // With some of them only, files would go to a disk that the other servers do not see.
+  if (!endpoint || !bucket || !region || !accessKeyId || !secretAccessKey) {
+    throw new ConfigError(`Set all of ${names.join(', ')}, or none.`)
+  }
+  if (!/^https?:\/\/[^/?#]+\/?$/.test(endpoint)) {
+    throw new ConfigError(
+      'BLOBS_S3_ENDPOINT must be an address without a path: https://sel1.vultrobjects.com',
+    )
+  }
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
+    throw new ConfigError('BLOBS_S3_BUCKET must be the name of a bucket.')
+  }
+  return {
+    endpoint: endpoint.replace(/\/$/, ''),
+    bucket,
+    region,
+    accessKeyId,
+    secretAccessKey: new Secret(secretAccessKey),
+  }
 }
 
 function stripeOf(env: Readonly<Record<string, string | undefined>>): Config['stripe'] {

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { Agent, request } from 'undici'
 
 export interface OutgoingCall {
@@ -17,12 +18,31 @@ export interface OutgoingAnswer {
   body: string
 }
 
+/** A call whose bodies may be larger than what is held in memory. */
+export interface StreamedCall {
+  method: 'GET' | 'HEAD' | 'PUT' | 'DELETE'
+  url: string
+  headers: Readonly<Record<string, string>>
+  body?: AsyncIterable<Uint8Array>
+  /** The call is given up when nothing has moved for so long; however long it takes as a whole. */
+  idleMs: number
+}
+
+export interface StreamedAnswer {
+  status: number
+  /** Names in lower case. */
+  headers: Readonly<Record<string, string>>
+  /** To be read to its end, or ended early: the connection is held until then. Breaks off with a `TransportError`. */
+  chunks: AsyncIterable<Uint8Array>
+}
+
 /**
  * The one way out of this server. It never repeats a call: whether a repetition is safe is known only to whoever
  * asked for the call.
  */
 export interface Transport {
   send(call: OutgoingCall): Promise<OutgoingAnswer>
+  stream(call: StreamedCall): Promise<StreamedAnswer>
   close(): Promise<void>
 }
 
@@ -65,6 +85,7 @@ export function openTransport(allowed: {
     [...allowed.processors, ...allowed.infrastructure].map((baseUrl) => new URL(baseUrl).origin),
   )
   const dispatcher = new Agent({ connect: { timeout: 5_000 }, maxResponseSize: ANSWER_BYTES_MAX })
+  const streams = new Agent({ connect: { timeout: 5_000 } })
   return {
     async send({ method, url, headers, body, timeoutMs, signal }) {
       const { origin } = new URL(url)
@@ -80,17 +101,45 @@ export function openTransport(allowed: {
         })
         return {
           status: answer.statusCode,
-          headers: Object.fromEntries(
-            Object.entries(answer.headers).map(([name, value]) => [name, [value].flat().join(', ')]),
-          ),
+          headers: flat(answer.headers),
           body: await answer.body.text(),
         }
       } catch (error) {
         throw new TransportError(late.aborted ? 'timeout' : codeOf(error), error)
       }
     },
-    close: () => dispatcher.close(),
+    async stream({ method, url, headers, body, idleMs }) {
+      if (!origins.has(new URL(url).origin)) throw new TransportError('host_not_allowed')
+      try {
+        const answer = await request(url, {
+          method,
+          dispatcher: streams,
+          headers,
+          headersTimeout: idleMs,
+          bodyTimeout: idleMs,
+          ...(body === undefined ? {} : { body: Readable.from(body, { objectMode: false }) }),
+        })
+        return { status: answer.statusCode, headers: flat(answer.headers), chunks: told(answer.body) }
+      } catch (error) {
+        throw new TransportError(codeOf(error), error)
+      }
+    },
+    async close() {
+      await Promise.all([dispatcher.close(), streams.close()])
+    },
   }
+}
+
+async function* told(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
+    throw new TransportError(codeOf(error), error)
+  }
+}
+
+function flat(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value].flat().join(', ')]))
 }
 
 /** The transport in the shape of `fetch`, for clients that want one. */
