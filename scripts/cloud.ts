@@ -11,11 +11,14 @@ import {
   signal,
 } from '@agentctl/localcloud/process-identity.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import { newToken, tokenHash } from '@agentctl/server/platform/tokens.ts'
 
 const root = dirname(import.meta.dirname)
 /** Where payments go on the local chain; nobody has its key. */
 const TREASURY = '0x7ea5000000000000000000000000000000007ea5'
 const SERVER = join(root, 'packages/server/src/main.ts')
+/** The credential of the one operator here, for `agentctl operator …`. */
+const OPERATOR_FILE = 'operator-token'
 const START_SECONDS = 60
 const RESTART_PAUSE_MS = 500
 /** Which process is the server, for the next start to find when this one is killed. */
@@ -131,6 +134,7 @@ function environmentOfServer(
     VULTR_API_KEY: local.vultr.apiKey,
     VULTR_BASE_URL: local.vultr.url,
     VULTR_ENVIRONMENT: 'local',
+    OPERATORS: `local=${tokenHash(operatorToken(at.dataDir)).toString('hex')}`,
     STRIPE_SECRET_KEY: local.stripe.secretKey,
     STRIPE_WEBHOOK_SECRET: local.stripe.webhookSecret,
     STRIPE_BASE_URL: local.stripe.url,
@@ -144,6 +148,15 @@ function environmentOfServer(
     MACHINE_NODE_FILE: process.execPath,
     MACHINE_RUNNER_FILE: join(root, 'packages/runner/dist/runner.cjs'),
   }
+}
+
+function operatorToken(dataDir: string): string {
+  const file = join(dataDir, OPERATOR_FILE)
+  const known = readKeptFile(file)?.trim()
+  if (known) return known
+  const token = newToken('o').reveal()
+  keepFile(file, `${token}\n`)
+  return token
 }
 
 export interface ServerProcess {

@@ -19,6 +19,7 @@ const architecture: Architecture = {
     billing: ['identity'],
     agents: ['identity', 'billing'],
     domains: ['agents'],
+    operators: ['agents'],
     router: ['agents', 'domains'],
     privacy: ['router'],
     console: ['privacy'],

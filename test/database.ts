@@ -19,7 +19,13 @@ export async function testDatabase(): Promise<TestDatabase> {
   const url = new URL(server)
   url.pathname = `/${name}`
   await migrate(url.href)
-  const db = openDb({ app: url.href, jobs: url.href, assumeRoles: true, connectionsMax: 10 })
+  const db = openDb({
+    app: url.href,
+    jobs: url.href,
+    operator: url.href,
+    assumeRoles: true,
+    connectionsMax: 10,
+  })
   const close = async (): Promise<void> => {
     await db.close()
     await admin.unsafe(`drop database if exists ${name} with (force)`)

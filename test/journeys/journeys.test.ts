@@ -43,6 +43,8 @@ describe('journeys', () => {
           LANG: 'C.UTF-8',
           AGENTCTL_API_URL: cloud.local.apiUrl,
           TWILIO: cloud.local.twilio.url,
+          STRIPE: cloud.local.stripe.url,
+          DATA_DIR: dirname(cloud.localFile),
           ROUTER_PORT: new URL(cloud.local.routerUrl).port,
         },
         home,

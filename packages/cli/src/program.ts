@@ -42,6 +42,14 @@ import { list as listNamespaces } from './commands/namespaces/list.ts'
 import { rename } from './commands/namespaces/rename.ts'
 import { use } from './commands/namespaces/use.ts'
 import { notices } from './commands/notices.ts'
+import { accept } from './commands/operator/accept.ts'
+import { cards } from './commands/operator/cards.ts'
+import { find } from './commands/operator/find.ts'
+import { log as operatorLog } from './commands/operator/log.ts'
+import { operations } from './commands/operator/operations.ts'
+import { payments } from './commands/operator/payments.ts'
+import { refund } from './commands/operator/refund.ts'
+import { resolve } from './commands/operator/resolve.ts'
 import { importSecrets } from './commands/secrets/import.ts'
 import { list as listSecrets } from './commands/secrets/list.ts'
 import { set as setSecret } from './commands/secrets/set.ts'
@@ -105,6 +113,11 @@ export const program: Group = {
       },
     },
     notices,
+    // For the people who run a service: not among the commands that the first page of the help shows.
+    operator: {
+      summary: 'Decide about payments that the service itself cannot, as somebody who runs it',
+      commands: { find, payments, resolve, cards, accept, refund, operations, log: operatorLog },
+    },
     doctor,
     completion: completionOf(() => program),
     commands: commandsOf(() => program),

@@ -3,6 +3,7 @@ import { agentEndpoints } from './agents.ts'
 import { billingEndpoints } from './billing.ts'
 import type { Endpoint, Params } from './endpoint.ts'
 import { identityEndpoints } from './identity.ts'
+import { operatorEndpoints } from './operators.ts'
 import { platformEndpoints } from './platform.ts'
 import { runnerEndpoints } from './runner.ts'
 
@@ -12,6 +13,7 @@ export const endpoints = {
   ...identityEndpoints,
   ...billingEndpoints,
   ...agentEndpoints,
+  ...operatorEndpoints,
   ...runnerEndpoints,
 }
 

@@ -23,9 +23,10 @@ export type Scope = (typeof scopes)[number]
  * - `account`: any live session or API key.
  * - `session`: a person's session only, never an API key.
  * - `machine`: the runner on an agent's machine, by its machine credential.
+ * - `operator`: somebody who runs the service, by a credential of their own; to others it is as if it did not exist.
  * - a scope and the lowest role in the namespace concerned: a session with that role, or a key that also has the scope.
  */
-export type Access = 'public' | 'account' | 'session' | 'machine' | { scope: Scope; role: Role }
+export type Access = 'public' | 'account' | 'session' | 'machine' | 'operator' | { scope: Scope; role: Role }
 
 export interface Endpoint {
   id: string

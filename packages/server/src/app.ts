@@ -7,6 +7,8 @@ import { billingRoutes } from './billing/routes.ts'
 import type { Deps } from './deps.ts'
 import { callerGate } from './identity/access.ts'
 import { identityRoutes } from './identity/routes.ts'
+import { operatorGate } from './operators/access.ts'
+import { operatorRoutes } from './operators/routes.ts'
 import type { MovableClock } from './platform/clock.ts'
 import { createApi } from './platform/http.ts'
 import { VERSION } from './platform/version.ts'
@@ -19,7 +21,11 @@ export function createApp(
   stopping: AbortSignal = AbortSignal.abort(),
 ): Hono {
   const api = createApi({
-    gates: { caller: callerGate(deps), machine: machineGate(deps) },
+    gates: {
+      caller: callerGate(deps),
+      machine: machineGate(deps),
+      operator: operatorGate(deps.config.operators),
+    },
     log: deps.log,
     clientAddressHeader: deps.config.clientAddressHeader,
   })
@@ -31,6 +37,7 @@ export function createApp(
   billingRoutes(api, deps, stopping)
   cardRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
+  operatorRoutes(api, deps)
   api.app.get('/policy', (c) => c.html(policyPage()))
   if (movable) {
     const Move = z.strictObject({ advanceSeconds: z.number().min(0).max(315_360_000) })

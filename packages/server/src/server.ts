@@ -5,6 +5,7 @@ import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
 import { identityWork, scheduleIdentityWork } from './identity/operations.ts'
+import { operatorWork, scheduleOperatorWork } from './operators/operations.ts'
 import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
 import type { Config } from './platform/config.ts'
@@ -54,6 +55,7 @@ export async function startServer({
   const db = openDb({
     app: (config.databaseAppUrl ?? config.databaseUrl).reveal(),
     jobs: (config.databaseJobsUrl ?? config.databaseUrl).reveal(),
+    operator: (config.databaseOperatorUrl ?? config.databaseUrl).reveal(),
     assumeRoles: config.databaseAppUrl === undefined,
     connectionsMax: 10,
   })
@@ -114,9 +116,16 @@ export async function startServer({
       await scheduleAgentWork(deps)
       await scheduleBillingWork(deps)
       await scheduleCardWork(deps)
+      await scheduleOperatorWork(deps)
       const worker = await startWorker(
         { ...deps, leaseSeconds: config.leaseSeconds },
-        { ...identityWork(deps), ...agentWork(deps), ...billingWork(deps), ...cardWork(deps) },
+        {
+          ...identityWork(deps),
+          ...agentWork(deps),
+          ...billingWork(deps),
+          ...cardWork(deps),
+          ...operatorWork(deps),
+        },
       )
       stops.push(() => worker.stop())
       if (deps.hostnames) stops.push(keepPreparing(deps.hostnames, log))

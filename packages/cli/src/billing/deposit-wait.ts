@@ -116,6 +116,7 @@ const reasons: Record<string, string> = {
   wrong_token: 'it moved another token than the one that is taken',
   wrong_recipient: 'it did not pay to our address',
   reverted: 'the transaction failed on the chain, so nothing was moved',
+  refunded: 'it was taken back, to be sent back to whoever paid',
   dropped: 'the chain dropped the transaction, so nothing was moved',
 }
 

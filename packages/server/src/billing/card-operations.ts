@@ -11,6 +11,7 @@ import {
 import type { CardEvent } from '../providers/cards/card-event.ts'
 import type { Cards } from '../providers/cards/stripe.ts'
 import { type CardPaymentView, lookAtPayment, settleCheckout } from './card-payments.ts'
+import { endRefund, findRefund } from './card-review-store.ts'
 import * as store from './checkout-store.ts'
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'cards' | 'log'>
@@ -33,6 +34,8 @@ export function cardWork(deps: Parts): Record<string, Work> {
   if (!cards) return {}
   return {
     'card-event': (operation, lease) => visitCardEvent(deps, cards, operation, lease),
+    'look-at-card': (operation, lease) => visitPayment(deps, cards, operation, lease),
+    'refund-card': (operation, lease) => visitRefund(deps, cards, operation, lease),
     'watch-checkout': (operation, lease) => visitCheckout(deps, cards, operation, lease),
     'reconcile-cards': (operation, lease) => visitReconciliation(deps, cards, operation, lease),
   }
@@ -69,6 +72,38 @@ async function visitCardEvent(
   if (!view) return { state: 'done' }
   await settleAndEnd(deps, cards, { view, operation, lease, outcome: () => ({ state: 'done' }) })
   return 'settled'
+}
+
+/** A look at a payment about which nothing was told, but something decided. */
+async function visitPayment(
+  deps: Parts,
+  cards: Cards,
+  operation: Operation,
+  lease: Lease,
+): Promise<Outcome | 'settled'> {
+  const paymentId = String(operation.stepData.payment)
+  const view = await lookAtPayment(cards, { sessionId: null, paymentId })
+  if (!view) return { state: 'done' }
+  await settleAndEnd(deps, cards, { view, operation, lease, outcome: () => ({ state: 'done' }) })
+  return 'settled'
+}
+
+/** Gives money back that an operator has decided to; then its look takes the credits, as after every refund. */
+async function visitRefund(
+  deps: Parts,
+  cards: Cards,
+  operation: Operation,
+  lease: Lease,
+): Promise<Outcome | 'settled'> {
+  const paymentId = String(operation.stepData.payment)
+  const refund = await findRefund(deps.db.jobs, paymentId)
+  if (refund?.state === 'intended') {
+    const { amountCents, decidedAt } = refund
+    const key = `${paymentId}:${decidedAt.getTime()}`
+    const outcome = await cards.refund({ paymentId, key, amountCents })
+    await lease.write((tx) => endRefund(tx, paymentId, outcome, deps.clock.now()))
+  }
+  return visitPayment(deps, cards, operation, lease)
 }
 
 /** Looks after a page although nothing is told: webhooks can be lost, and so can the answer that had the page. */
@@ -127,7 +162,6 @@ async function settleAndEnd(
     return settled
   })
   if (result === 'mismatch') {
-    // Not credited, and an operator has to look: we cannot tell whose mistake it is.
     log.error('A payment by card is not what was asked for', {
       provider: 'stripe',
       operationId: operation.id,

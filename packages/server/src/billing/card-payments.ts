@@ -1,5 +1,6 @@
 import type { Sql } from '../platform/db.ts'
 import type { CardSession, Cards, TakenBack } from '../providers/cards/stripe.ts'
+import { noteMismatch } from './card-review-store.ts'
 import * as store from './checkout-store.ts'
 import { MICROS_PER_CENT } from './checkouts.ts'
 import { post } from './ledger.ts'
@@ -37,8 +38,23 @@ export async function settleCheckout(
 ): Promise<'settled' | 'not ours' | 'mismatch'> {
   const checkout = session.reference === null ? undefined : await store.lockCheckout(tx, session.reference)
   if (!checkout) return 'not ours'
-  if (isMismatch(checkout, session, isLive)) return 'mismatch'
   const { payment } = session
+  if (isMismatch(checkout, session, isLive)) {
+    // Not credited, and an operator has to look: we cannot tell whose mistake it is.
+    if (session.isPaid && payment) {
+      await noteMismatch(tx, {
+        paymentId: payment.id,
+        checkoutId: checkout.id,
+        sessionId: session.id,
+        sessionAmount: session.amountCents,
+        receivedAmount: payment.receivedCents,
+        currency: session.currency ?? '',
+        isLive: session.isLive,
+        now,
+      })
+    }
+    return 'mismatch'
+  }
   const isPaid = session.isPaid && payment !== null
   const status = isPaid ? 'paid' : statusOf(session)
   if (rank(status) > rank(checkout.status)) {

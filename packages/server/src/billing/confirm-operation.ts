@@ -3,7 +3,8 @@ import { secondsAfter } from '../platform/clock.ts'
 import { type Lease, LeaseLost, type Outcome } from '../platform/operations.ts'
 import { isPayment, type TransactionView, type Transfers } from '../providers/chain/transfers.ts'
 import * as store from './deposit-store.ts'
-import { orphanPayment, recordTransfers, resolveUnclaimed, settlePayment } from './payments.ts'
+import { orphanPayment, recordTransfers, settlePayment } from './payments.ts'
+import { claimUnclaimed } from './unclaimed-payments.ts'
 
 type Parts = Pick<Deps, 'db' | 'clock'>
 
@@ -29,9 +30,7 @@ export async function visitConfirmations(deps: Parts, transfers: Transfers, leas
   await eachApart(sought, (deposit) => lookFor(deps, transfers, lease, deposit))
   await settleOpen(deps, transfers, lease)
   const claimable = await store.listClaimable(deps.db.jobs, chainId, PAYMENTS_AT_ONCE)
-  await eachApart(claimable, (payment) =>
-    lease.write((tx) => resolveUnclaimed(tx, payment, deps.clock.now())),
-  )
+  await eachApart(claimable, (payment) => lease.write((tx) => claimUnclaimed(tx, payment, deps.clock.now())))
   return { state: 'again', afterSeconds: PAUSE_SECONDS[await store.findUrgency(deps.db.jobs, chainId)] }
 }
 

@@ -13,16 +13,19 @@ export interface Payment extends PaymentKey {
   amountMicros: bigint
   blockNumber: bigint
   blockHash: string
-  state: 'confirming' | 'credited' | 'unclaimed' | 'orphaned'
+  state: 'confirming' | 'credited' | 'unclaimed' | 'refunding' | 'returned' | 'orphaned'
   ledgerAccount: string | null
   creditCount: number
   isFinal: boolean
+  /** The transaction that sent it back. */
+  returnedTx: string | null
+  seenAt: Date
 }
 
 const paymentFields = (tx: Sql) => tx`
   chain_id::float8 as "chainId", tx_hash as "txHash", ordinal, sender, amount_micros as "amountMicros",
   block_number as "blockNumber", block_hash as "blockHash", state, ledger_account_id as "ledgerAccount",
-  credit_count as "creditCount", is_final as "isFinal"`
+  credit_count as "creditCount", is_final as "isFinal", returned_tx as "returnedTx", seen_at as "seenAt"`
 
 /** Notes where a payment was seen. One whose block had gone is under way again; a credited one stays credited. */
 export async function upsertPayment(
@@ -58,7 +61,7 @@ export async function lockPayment(tx: Sql, key: PaymentKey): Promise<Payment | u
 export function listOpenPayments(tx: Sql, chainId: number, limit: number): Promise<Payment[]> {
   return tx<Payment[]>`
     select ${paymentFields(tx)} from payments
-    where chain_id = ${chainId} and not is_final and state <> 'orphaned'
+    where chain_id = ${chainId} and not is_final and state not in ('orphaned', 'returned')
     order by state = 'confirming' and ledger_account_id is not null desc, block_number limit ${limit}`
 }
 
@@ -75,9 +78,34 @@ export function listClaimable(tx: Sql, chainId: number, limit: number): Promise<
     order by block_number limit ${limit}`
 }
 
-export function listUnclaimed(tx: Sql, limit: number): Promise<Payment[]> {
+/** Payments that an operator has to say something about: whose they are, or that they were sent back. */
+export function listWaiting(tx: Sql, limit: number): Promise<Payment[]> {
   return tx<Payment[]>`
-    select ${paymentFields(tx)} from payments where state = 'unclaimed' order by seen_at limit ${limit}`
+    select ${paymentFields(tx)} from payments where state in ('unclaimed', 'refunding')
+    order by seen_at, tx_hash, ordinal limit ${limit}`
+}
+
+export function listPaymentsOfAccount(tx: Sql, ledgerAccount: string, limit: number): Promise<Payment[]> {
+  return tx<Payment[]>`
+    select ${paymentFields(tx)} from payments where ledger_account_id = ${ledgerAccount}
+    order by seen_at desc, tx_hash, ordinal limit ${limit}`
+}
+
+/** Which transfers of a transaction have returned a payment. */
+export async function listReturnedBy(tx: Sql, chainId: number, returnedTx: string): Promise<number[]> {
+  const rows = await tx<{ ordinal: number }[]>`
+    select returned_ordinal as ordinal from payments where chain_id = ${chainId} and returned_tx = ${returnedTx}`
+  return rows.map((row) => row.ordinal)
+}
+
+export async function markReturned(
+  tx: Sql,
+  key: PaymentKey,
+  by: { txHash: string; ordinal: number },
+): Promise<void> {
+  await tx`
+    update payments set state = 'returned', returned_tx = ${by.txHash}, returned_ordinal = ${by.ordinal}
+    where chain_id = ${key.chainId} and tx_hash = ${key.txHash} and ordinal = ${key.ordinal}`
 }
 
 export async function updatePayment(
@@ -95,7 +123,7 @@ export async function updatePayment(
 export async function reopenPayments(tx: Sql, chainId: number, above: bigint): Promise<void> {
   await tx`
     update payments set is_final = false
-    where chain_id = ${chainId} and block_number > ${above} and is_final and state <> 'orphaned'`
+    where chain_id = ${chainId} and block_number > ${above} and is_final and state not in ('orphaned', 'returned')`
 }
 
 export async function findExposure(tx: Sql, ledgerAccount: string): Promise<bigint> {
@@ -227,7 +255,8 @@ export async function findUrgency(tx: Sql, chainId: number): Promise<'awaited' |
     select case
       when exists (select from deposits where chain_id = ${chainId} and (look_at is not null or status = 'confirming'))
         then 'awaited'
-      when exists (select from payments where chain_id = ${chainId} and not is_final and state <> 'orphaned')
+      when exists (
+        select from payments where chain_id = ${chainId} and not is_final and state not in ('orphaned', 'returned'))
         then 'open'
       else 'none' end as urgency`
   return row?.urgency ?? 'none'

@@ -12,7 +12,6 @@ import { openTransport } from '../providers/transport.ts'
 import { visitConfirmations } from './confirm-operation.ts'
 import { claimDeposit, listDeposits, showDeposit } from './deposits.ts'
 import * as ledger from './ledger.ts'
-import { listUnclaimed, resolveUnclaimed } from './payments.ts'
 import { visitScan } from './scan-operation.ts'
 import * as store from './store.ts'
 import {
@@ -23,6 +22,7 @@ import {
   payingChain,
   tokenAbi,
 } from './testing/paying.ts'
+import { listForOperator, resolveTo } from './unclaimed-payments.ts'
 
 const DOLLAR = 1_000_000n
 const { url, db } = await testDatabase()
@@ -94,6 +94,7 @@ const status = async ({ account }: Payer, txHash: Hex): Promise<string> => {
   return deposit ? [deposit.status, deposit.reason].filter(Boolean).join(' ') : 'none'
 }
 
+const waitingPayments = () => db.operate((tx) => listForOperator(tx, deps.config, undefined))
 const toTreasury = (micros: bigint) => chain.transferCall(treasury, micros)
 /** Mines a payment and everything that is needed for it to be final. */
 async function settled(): Promise<void> {
@@ -326,13 +327,11 @@ test('a payment from an unknown wallet waits on the unclaimed account until the 
   await look()
   expect(await status(who, first.hash)).toBe('credited')
   expect(await credits(who)).toBe(11n * DOLLAR)
-  const unclaimed = await listUnclaimed(db.jobs, 10)
-  expect(unclaimed.map((one) => one.txHash)).toContain(second.hash)
-  const payment = unclaimed.find((one) => one.txHash === second.hash) ?? expect.fail('not listed')
-  await db.work((tx) => resolveUnclaimed(tx, payment, now, who.account))
-  await expect(db.work((tx) => resolveUnclaimed(tx, payment, now, who.account))).rejects.toMatchObject({
-    code: 'not_found',
-  })
+  const waiting = await waitingPayments()
+  const { id } = waiting.find((one) => one.txHash === second.hash) ?? expect.fail('not listed')
+  const assigned = { payment: id, accountId: who.account, now }
+  await db.operate((tx) => resolveTo(tx, deps.config, assigned))
+  await db.operate((tx) => resolveTo(tx, deps.config, assigned))
   expect(await credits(who)).toBe(23n * DOLLAR)
   expect(await status(who, second.hash)).toBe('credited')
   await booksMatchTheChain()
@@ -465,7 +464,7 @@ test('a reorganisation of an unclaimed payment takes it off the unclaimed accoun
   const { hash, raw } = await chain.pay(nobody, treasury, 9n * DOLLAR)
   await settled()
   const unclaimed = async () =>
-    (await listUnclaimed(db.jobs, 100)).filter((one) => one.txHash === hash).map((one) => one.amountMicros)
+    (await waitingPayments()).filter((one) => one.txHash === hash).map((one) => BigInt(one.amountMicros))
   expect(await unclaimed()).toEqual([9n * DOLLAR])
   await reorganise(6)
   await chain.node.dropTransaction({ hash }).catch(() => {})

@@ -2,7 +2,6 @@ import { secondsAfter } from '../platform/clock.ts'
 import type { DepositChain } from '../platform/config.ts'
 import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
-import { Problem } from '../platform/problem.ts'
 import { creditMicros, isPayment, type Transfer } from '../providers/chain/transfers.ts'
 import * as store from './deposit-store.ts'
 import { ledgerAccountOf, post, transfer } from './ledger.ts'
@@ -55,7 +54,7 @@ export async function settlePayment(
   // Between the look at the chain and this lock it may have moved to another block.
   if (!payment || payment.state === 'orphaned' || payment.blockHash !== block.hash) return
   const isFinal = block.certainty === 'final'
-  if (payment.state === 'credited' || payment.state === 'unclaimed') {
+  if (payment.state !== 'confirming') {
     if (isFinal) await store.updatePayment(tx, key, { ...payment, isFinal })
     return
   }
@@ -102,7 +101,9 @@ export async function orphanPayment(
   now: Date,
 ): Promise<void> {
   const payment = await store.lockPayment(tx, key)
-  if (!payment || payment.state === 'orphaned' || payment.blockHash !== goneHash) return
+  // What was returned is gone from our books for good, and its payer has it again.
+  const isOver = payment?.state === 'orphaned' || payment?.state === 'returned'
+  if (!payment || isOver || payment.blockHash !== goneHash) return
   const reversal = {
     key: postingKey('reversal', key, payment.creditCount),
     kind: 'reversal' as const,
@@ -120,7 +121,7 @@ export async function orphanPayment(
       intoDebt: true,
     })
   }
-  if (payment.state === 'unclaimed') {
+  if (payment.state === 'unclaimed' || payment.state === 'refunding') {
     await transfer(tx, {
       ...reversal,
       reference: `${key.chainId}:${key.txHash}`,
@@ -133,52 +134,19 @@ export async function orphanPayment(
   await showDeposits(tx, key.chainId, key.txHash, now)
 }
 
-/**
- * Credits an unclaimed payment to the account that has its sender's wallet by now, or to the one that an operator
- * names after having seen other proof.
- */
-export async function resolveUnclaimed(
-  tx: Sql,
-  key: store.PaymentKey,
-  now: Date,
-  toAccountId?: string,
-): Promise<void> {
-  const payment = await store.lockPayment(tx, key)
-  if (payment?.state !== 'unclaimed') throw new Problem('not_found', 'There is no such unclaimed payment.')
-  const accountId = toAccountId ?? (await store.findWalletOwner(tx, payment.sender))
-  if (!accountId) throw new Problem('not_found', 'No account has the wallet that sent this payment.')
-  const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
-  const deposit = await depositOf(tx, ledgerAccount, key, now)
-  await post(tx, {
-    key: postingKey('deposit', key, payment.creditCount),
-    kind: 'deposit',
-    reference: deposit.id,
-    ledgerAccount,
-    amountMicros: payment.amountMicros,
-    against: 'sys_unclaimed',
-    at: now,
-  })
-  await store.updatePayment(tx, key, { ...payment, state: 'credited', ledgerAccount })
-  await showDeposits(tx, key.chainId, key.txHash, now)
-}
-
-export function listUnclaimed(tx: Sql, limit: number): Promise<store.Payment[]> {
-  return store.listUnclaimed(tx, limit)
-}
-
 /** Whose payment it is: of the account whose wallet the token's log names as sender, once and for good. */
 async function attribute(tx: Sql, payment: store.Payment, now: Date): Promise<string | null> {
   if (payment.ledgerAccount) return payment.ledgerAccount
   const accountId = await store.findWalletOwner(tx, payment.sender)
-  // An unclaimed payment is on another account's books: it is resolved, not just labelled.
-  if (!accountId || payment.state === 'unclaimed') return null
+  // What is unclaimed or returned is on other books: it is resolved, not just labelled.
+  if (!accountId || payment.state !== 'confirming') return null
   const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
   await store.updatePayment(tx, payment, { ...payment, ledgerAccount })
   await depositOf(tx, ledgerAccount, payment, now)
   return ledgerAccount
 }
 
-async function depositOf(
+export async function depositOf(
   tx: Sql,
   ledgerAccount: string,
   { chainId, txHash }: store.PaymentKey,
@@ -189,7 +157,7 @@ async function depositOf(
 }
 
 /** Brings what accounts see of a transaction in line with its payments. */
-async function showDeposits(tx: Sql, chainId: number, txHash: string, now: Date): Promise<void> {
+export async function showDeposits(tx: Sql, chainId: number, txHash: string, now: Date): Promise<void> {
   const byAccount = Map.groupBy(await store.listPaymentsOf(tx, chainId, txHash), (one) => one.ledgerAccount)
   for (const [ledgerAccount, payments] of byAccount) {
     if (ledgerAccount === null) continue
@@ -199,12 +167,17 @@ async function showDeposits(tx: Sql, chainId: number, txHash: string, now: Date)
       await store.seekDeposit(tx, deposit.id, 'pending', now, secondsAfter(now, LOOK_AGAIN_SECONDS))
       continue
     }
-    const isCredited = there.every((one) => one.state === 'credited')
-    const waiting = sumOf(there.filter((one) => one.state === 'confirming'))
+    const kept = there.filter((one) => one.state === 'confirming' || one.state === 'credited')
+    if (kept.length === 0) {
+      await store.rejectDeposit(tx, deposit.id, 'refunded')
+      continue
+    }
+    const isCredited = kept.every((one) => one.state === 'credited')
+    const waiting = sumOf(kept.filter((one) => one.state === 'confirming'))
     const fits = waiting + (await store.findExposure(tx, ledgerAccount)) <= EXPOSURE_MICROS
     await store.showPayments(tx, deposit.id, {
       status: isCredited ? 'credited' : 'confirming',
-      creditMicros: sumOf(there),
+      creditMicros: sumOf(kept),
       // What it was credited at stays: exposure is counted anew with each block.
       countsAt: isCredited ? null : fits ? 'safe' : 'finalized',
       now,
@@ -216,8 +189,8 @@ const sumOf = (payments: readonly store.Payment[]): bigint =>
   payments.reduce((sum, one) => sum + one.amountMicros, 0n)
 
 /** The count tells the credits apart of a payment that came back after its block had gone. */
-function postingKey(
-  what: 'deposit' | 'reversal' | 'unclaimed',
+export function postingKey(
+  what: 'deposit' | 'reversal' | 'unclaimed' | 'refund' | 'returned',
   { chainId, txHash, ordinal }: store.PaymentKey,
   count: number,
 ): string {

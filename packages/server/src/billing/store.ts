@@ -20,6 +20,13 @@ export async function findLedgerAccount(tx: Sql, accountId: string): Promise<str
   return row?.id
 }
 
+/** Undefined once the account has been deleted. */
+export async function findAccountOf(tx: Sql, ledgerAccount: string): Promise<string | undefined> {
+  const [row] = await tx<{ id: string }[]>`
+    select account_id as id from billing_accounts where ledger_account_id = ${ledgerAccount}`
+  return row?.id
+}
+
 export async function post(
   tx: Sql,
   p: {

@@ -38,6 +38,11 @@ export type LogInOutcome =
 
 type LoggedIn = Extract<LogInOutcome, { status: 'logged_in' }>
 
+/** Whose phone or wallet it is, whoever asks. */
+export function findAccountOf(tx: Sql, proof: Proof): Promise<string | undefined> {
+  return findAccountByProof(tx, proof)
+}
+
 /** What follows a proof: a session of its account, an account where the terms are agreed to, or the question for that. */
 export async function logIn(
   deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,

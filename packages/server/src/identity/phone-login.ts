@@ -127,7 +127,7 @@ async function approve(
 }
 
 /** Policy 1a: what is kept of a phone. */
-function hashPhone({ pepper }: Pick<Deps, 'pepper'>, phone: Phone): HashedPhone {
+export function hashPhone({ pepper }: Pick<Deps, 'pepper'>, phone: Phone): HashedPhone {
   const older = pepper.versions.filter((version) => version !== pepper.version).reverse()
   return {
     hmac: pepper.hmac(phone.reveal()),

@@ -14,6 +14,9 @@ export interface Config {
   databaseUrl: Secret
   databaseAppUrl: Secret | undefined
   databaseJobsUrl: Secret | undefined
+  databaseOperatorUrl: Secret | undefined
+  /** People who may use the endpoints of operators, and the hashes of their credentials; empty for nobody. */
+  operators: readonly Operator[]
   dataDir: string
   keyringFile: string
   pepperFile: string
@@ -76,6 +79,11 @@ export interface S3Bucket {
   secretAccessKey: Secret
 }
 
+export interface Operator {
+  name: string
+  tokenHash: Buffer
+}
+
 /** A chain, a token on it, and our address there. Addresses in lower case. */
 export interface DepositChain {
   name: string
@@ -130,6 +138,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     databaseUrl: secret('DATABASE_URL'),
     databaseAppUrl: optionalSecret('DATABASE_APP_URL'),
     databaseJobsUrl: optionalSecret('DATABASE_JOBS_URL'),
+    databaseOperatorUrl: optionalSecret('DATABASE_OPERATOR_URL'),
+    operators: operatorsOf(env),
     dataDir,
     keyringFile: text('KEYRING_FILE', join(dataDir, 'keyring.json')),
     pepperFile: text('PEPPER_FILE', join(dataDir, 'pepper.json')),
@@ -194,6 +204,26 @@ function bucketOf(env: Readonly<Record<string, string | undefined>>): Config['bl
     accessKeyId,
     secretAccessKey: new Secret(secretAccessKey),
   }
+}
+
+/** `OPERATORS=alice=<sha256>,bob=<sha256>`: hashes, so that whoever reads the configuration is no operator. */
+function operatorsOf(env: Readonly<Record<string, string | undefined>>): Operator[] {
+  const entries = (env.OPERATORS ?? '').split(',').filter((entry) => entry !== '')
+  const operators = entries.map((entry) => {
+    const [, name, hash] = /^([a-z][a-z0-9-]{0,31})=([0-9a-f]{64})$/.exec(entry) ?? []
+    if (name === undefined || hash === undefined) {
+      throw new ConfigError('OPERATORS must be name=hash, more of them separated by commas.')
+    }
+    return { name, tokenHash: Buffer.from(hash, 'hex') }
+  })
+  if (new Set(operators.map(({ name }) => name)).size < operators.length) {
+    throw new ConfigError('OPERATORS names somebody twice.')
+  }
+  // Else their transactions would have the rights of the owner.
+  if (operators.length > 0 && env.DATABASE_APP_URL && !env.DATABASE_OPERATOR_URL) {
+    throw new ConfigError('Set DATABASE_OPERATOR_URL: operators work under a database role of their own.')
+  }
+  return operators
 }
 
 function stripeOf(env: Readonly<Record<string, string | undefined>>): Config['stripe'] {

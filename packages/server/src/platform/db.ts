@@ -12,7 +12,10 @@ export interface Caller {
   presented?: string
 }
 
-/** Three roles: the owner migrates (`migrate.ts`), `as` answers callers, `jobs` does the work of nobody in particular. */
+/**
+ * The owner migrates (`migrate.ts`), `as` answers callers, `jobs` does the work of nobody in particular, and `operate`
+ * does what people who run the service ask for.
+ */
 export interface Db {
   /** One transaction under row-level security as this caller. */
   as<T>(caller: Caller, run: (tx: Sql) => Promise<T>): Promise<T>
@@ -20,6 +23,8 @@ export interface Db {
   jobs: Pool
   /** Runs one transaction of the jobs role. */
   work<T>(run: (tx: Sql) => Promise<T>): Promise<T>
+  /** One transaction of the operators' role: it reaches money, and the log of what operators do. */
+  operate<T>(run: (tx: Sql) => Promise<T>): Promise<T>
   /** Calls back for each notification; resolves once it listens. */
   listen(channel: string, heard: (payload: string) => void, listening?: () => void): Promise<void>
   /** Resolves once the database has answered. */
@@ -30,12 +35,15 @@ export interface Db {
 export interface DbUrls {
   app: string
   jobs: string
+  operator: string
   /** Whether to take on the role after connecting, when the URL logs in as somebody else. */
   assumeRoles: boolean
   connectionsMax: number
 }
 
 const IDLE_IN_TRANSACTION_MS = 30_000
+/** Operators are few, and connections are made when one of them asks for something. */
+const OPERATOR_CONNECTIONS_MAX = 2
 
 export function openPool(url: string, options: { role?: string; connectionsMax: number }): Pool {
   return postgres(url, {
@@ -59,6 +67,10 @@ export function openDb(urls: DbUrls): Db {
   const role = (name: string) => (urls.assumeRoles ? { role: name } : {})
   const app = openPool(urls.app, { ...role('agentctl_app'), connectionsMax: urls.connectionsMax })
   const jobs = openPool(urls.jobs, { ...role('agentctl_jobs'), connectionsMax: urls.connectionsMax })
+  const operator = openPool(urls.operator, {
+    ...role('agentctl_operator'),
+    connectionsMax: OPERATOR_CONNECTIONS_MAX,
+  })
   return {
     as: (caller, run) =>
       inTransaction(app, (tx) => {
@@ -69,6 +81,7 @@ export function openDb(urls: DbUrls): Db {
       }),
     jobs,
     work: (run) => inTransaction(jobs, run),
+    operate: (run) => inTransaction(operator, run),
     async listen(channel, heard, listening) {
       await jobs.listen(channel, heard, listening)
     },
@@ -76,7 +89,7 @@ export function openDb(urls: DbUrls): Db {
       await jobs`select 1`
     },
     async close() {
-      await Promise.all([app.end({ timeout: 5 }), jobs.end({ timeout: 5 })])
+      await Promise.all([app, jobs, operator].map((pool) => pool.end({ timeout: 5 })))
     },
   }
 }

@@ -36,7 +36,18 @@ export interface MachineCaller {
   agentId: string
 }
 
-type CallerFor<A extends Access> = A extends 'public' ? null : A extends 'machine' ? MachineCaller : Caller
+/** Somebody who runs the service, by name. */
+export interface OperatorCaller {
+  operator: string
+}
+
+type CallerFor<A extends Access> = A extends 'public'
+  ? null
+  : A extends 'machine'
+    ? MachineCaller
+    : A extends 'operator'
+      ? OperatorCaller
+      : Caller
 type AccessOf<R extends RouteOf> = (typeof endpoints)[R]['access']
 
 export interface Request<R extends RouteOf> {
@@ -63,6 +74,8 @@ type HandlerOf<R extends RouteOf> = (request: Request<R>) => Promise<Answer<R>>
 export interface Gates {
   caller(bearer: string): Promise<Caller | undefined>
   machine(bearer: string): Promise<MachineCaller | undefined>
+  /** Absent where nobody is an operator. */
+  operator?(bearer: string): OperatorCaller | undefined
 }
 
 export interface Api {
@@ -78,12 +91,7 @@ export function createApi(deps: { gates: Gates; log: Log; clientAddressHeader: s
     maxSize: JSON_BYTES_MAX,
     onError: (c) => respond(c, new Problem('payload_too_large')),
   })
-  app.notFound((c) =>
-    respond(
-      c,
-      new Problem('not_found', 'There is no such endpoint.', { fix: 'See the documentation of the API.' }),
-    ),
-  )
+  app.notFound((c) => respond(c, noSuchEndpoint()))
   app.onError((error, c) => {
     if (!(error instanceof Problem)) {
       deps.log.error('A request failed', {
@@ -100,6 +108,13 @@ export function createApi(deps: { gates: Gates; log: Log; clientAddressHeader: s
     on(route, handler) {
       const endpoint: Endpoint = endpoints[route]
       const [method = '', path = ''] = route.split(' ')
+      if (endpoint.access === 'operator') {
+        // Before anything of the request is judged: any other refusal would tell that there is something.
+        app.on(method, path, async (c, next) => {
+          await admit(deps.gates, endpoint.access, c)
+          await next()
+        })
+      }
       if (!endpoint.rawBody) app.on(method, path, jsonLimit)
       app.on(method, path, async (c) => {
         const caller = await admit(deps.gates, endpoint.access, c)
@@ -134,9 +149,21 @@ export function createApi(deps: { gates: Gates; log: Log; clientAddressHeader: s
   }
 }
 
-async function admit(gates: Gates, access: Access, c: Context): Promise<Caller | MachineCaller | null> {
+const noSuchEndpoint = (): Problem =>
+  new Problem('not_found', 'There is no such endpoint.', { fix: 'See the documentation of the API.' })
+
+async function admit(
+  gates: Gates,
+  access: Access,
+  c: Context,
+): Promise<Caller | MachineCaller | OperatorCaller | null> {
   if (access === 'public') return null
   const bearer = /^Bearer (\S+)$/.exec(c.req.header('authorization') ?? '')?.[1]
+  if (access === 'operator') {
+    const operator = bearer === undefined ? undefined : gates.operator?.(bearer)
+    if (!operator) throw noSuchEndpoint()
+    return operator
+  }
   if (!bearer) throw new Problem('unauthenticated')
   if (access === 'machine') {
     const machine = await gates.machine(bearer)

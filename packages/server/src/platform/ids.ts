@@ -15,6 +15,7 @@ export type IdPrefix =
   | 'ns'
   | 'ntc'
   | 'op'
+  | 'opa'
   | 'rel'
   | 'req'
   | 'ses'

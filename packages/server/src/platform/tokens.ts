@@ -5,8 +5,8 @@ import { Secret } from './secret.ts'
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
-/** k: API key · s: session · m: machine · b: bootstrap of a machine · u: sign-up · i: invitation */
-export type TokenKind = 'k' | 's' | 'm' | 'b' | 'u' | 'i'
+/** k: API key · s: session · m: machine · b: bootstrap of a machine · u: sign-up · i: invitation · o: operator */
+export type TokenKind = 'k' | 's' | 'm' | 'b' | 'u' | 'i' | 'o'
 
 /** `actl_<kind>_<30 base62><6 base62 CRC32>`: 178 random bits, recognisable by scanners, checkable without a look-up. */
 export function newToken(kind: TokenKind): Secret {
@@ -16,7 +16,7 @@ export function newToken(kind: TokenKind): Secret {
 
 /** The kind of a well-formed token; undefined for anything else, so that noise never reaches the database. */
 export function tokenKind(token: string): TokenKind | undefined {
-  const match = /^actl_([ksmbui])_[0-9A-Za-z]{36}$/.exec(token)
+  const match = /^actl_([ksmbuio])_[0-9A-Za-z]{36}$/.exec(token)
   if (!match || checksum(token.slice(0, -6)) !== token.slice(-6)) return undefined
   return match[1] as TokenKind
 }

@@ -45,6 +45,16 @@ export interface TakenBack {
   isUndone: boolean
 }
 
+export interface RefundOrder {
+  paymentId: string
+  /** Another one when it is decided anew: the processor repeats its refusal under the same key for a day. */
+  key: string
+  /** Null: all that is left. */
+  amountCents: number | null
+}
+
+export type RefundOutcome = { status: 'made'; refundId: string } | { status: 'refused' }
+
 /** Payments by card on the processor's own pages: numbers of cards never come here. */
 export interface Cards {
   /** Whether real money moves. */
@@ -55,6 +65,8 @@ export interface Cards {
   /** The session that a payment belongs to; undefined: none, so it is not one of ours. */
   findSessionOfPayment(paymentId: string): Promise<CardSession | undefined>
   listTakenBack(paymentId: string): Promise<TakenBack[]>
+  /** Gives a payment back, or a part of it; the same again finds what was done. Throws when nobody knows. */
+  refund(order: RefundOrder): Promise<RefundOutcome>
   /** Everything that was told since, also what never reached us; the processor remembers 30 days. */
   listEvents(since: Date): Promise<CardEvent[]>
 }
@@ -159,6 +171,27 @@ export function openCards(deps: {
         taken.push({ id, kind: 'dispute', amountCents: amount, isUndone: status === 'won' })
       }
       return taken
+    },
+    async refund({ paymentId, key, amountCents }) {
+      const stripe = await client()
+      // The key is forgotten after a day; what was done under it is not.
+      for await (const known of stripe.refunds.list({ payment_intent: paymentId, limit: PAGE })) {
+        if (known.metadata?.decided_by === 'operator') return { status: 'made', refundId: known.id }
+      }
+      try {
+        const { id } = await stripe.refunds.create(
+          {
+            payment_intent: paymentId,
+            metadata: { decided_by: 'operator' },
+            ...(amountCents === null ? {} : { amount: amountCents }),
+          },
+          { idempotencyKey: `refund:${key}` },
+        )
+        return { status: 'made', refundId: id }
+      } catch (error) {
+        if (kindOf(error).type !== 'StripeInvalidRequestError') throw error
+        return { status: 'refused' }
+      }
     },
     async listEvents(since) {
       const stripe = await client()

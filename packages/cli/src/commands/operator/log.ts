@@ -1,0 +1,17 @@
+import { defineCommand } from '../../command.ts'
+import { operatorToken } from '../../operator/operator-api.ts'
+import { table } from '../../table.ts'
+
+export const log = defineCommand({
+  summary: 'Show what operators have done and looked at; kept a year',
+  examples: ['agentctl operator log'],
+  async run(ctx) {
+    const found = await ctx.api('GET /v1/operator/acts', operatorToken(ctx))
+    ctx.out.result(found, ({ acts }) =>
+      table(
+        ['at', 'operator', 'act', 'outcome', 'about'],
+        acts.map(({ at, operator, act, outcome, subject }) => [at, operator, act, outcome, subject || '-']),
+      ),
+    )
+  },
+})

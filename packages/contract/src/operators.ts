@@ -1,0 +1,151 @@
+import { z } from 'zod'
+import { defineEndpoints } from './endpoint.ts'
+
+const Time = z.iso.datetime()
+const Micros = z.string().regex(/^-?\d{1,19}$/)
+const AccountId = z.string().regex(/^acc_[0-9a-z]{20}$/, 'an id of an account, such as acc_…')
+const TxHash = z.string().regex(/^0x[0-9a-fA-F]{64}$/, 'a transaction hash is 0x and 64 hexadecimal digits')
+
+/** A payment on chain as operators see it. */
+export const ChainPayment = z.strictObject({
+  /** Chain, transaction, and the place of the transfer in its receipt. */
+  id: z.string(),
+  chain: z.string(),
+  txHash: z.string(),
+  sender: z.string(),
+  amountMicros: Micros,
+  /** unclaimed: final, and nobody's. refunding: taken from its account again, and still to be sent back. */
+  state: z.enum(['confirming', 'credited', 'unclaimed', 'refunding', 'returned', 'orphaned']),
+  /** Whose it is, or was; null for nobody's, and for an account that has been deleted. */
+  account: z.string().nullable(),
+  returnedBy: z.string().nullable(),
+  seenAt: Time,
+})
+export type ChainPayment = z.infer<typeof ChainPayment>
+
+/** A payment by card as operators see it. */
+export const CardPayment = z.strictObject({
+  id: z.string(),
+  checkout: z.string(),
+  account: z.string().nullable(),
+  /** mismatched: paid, and not what was asked for; not credited. */
+  state: z.enum(['credited', 'mismatched']),
+  askedMicros: Micros,
+  /** For mismatched: what came, in the smallest unit of its currency. */
+  received: z.strictObject({ amount: z.string(), currency: z.string() }).nullable(),
+  /** What operators have given back; null for nothing. `amountMicros` is null for all of it. */
+  refund: z
+    .strictObject({ state: z.enum(['intended', 'made', 'refused']), amountMicros: Micros.nullable() })
+    .nullable(),
+  paidAt: Time,
+})
+export type CardPayment = z.infer<typeof CardPayment>
+
+export const FoundAccount = z.strictObject({
+  id: z.string(),
+  createdAt: Time,
+  creditsMicros: Micros,
+  loginMethods: z.array(z.enum(['phone', 'wallet'])),
+})
+
+export type FoundAccount = z.infer<typeof FoundAccount>
+
+/** For the people who run the service. Every call is written into a log of its own. */
+export const operatorEndpoints = defineEndpoints({
+  'POST /v1/operator/accounts/find': {
+    id: 'findAccount',
+    summary: 'The account of a phone, a wallet or an id',
+    access: 'operator',
+    // In the body: addresses of requests end up in logs.
+    body: z.union([
+      z.strictObject({ phone: z.string().max(32) }),
+      z.strictObject({ wallet: z.string().regex(/^0x[0-9a-fA-F]{40}$/, 'a wallet is 0x and 40 digits') }),
+      z.strictObject({ account: AccountId }),
+    ]),
+    response: FoundAccount,
+  },
+  'GET /v1/operator/payments': {
+    id: 'listPayments',
+    summary: 'Payments on chain that wait for an operator, oldest first, or the newest of an account',
+    access: 'operator',
+    query: z.strictObject({ account: AccountId.optional() }),
+    response: z.strictObject({ payments: z.array(ChainPayment) }),
+  },
+  'POST /v1/operator/payments/:payment/resolve': {
+    id: 'resolvePayment',
+    summary: 'Credit an unclaimed payment to an account, or note the transaction that returned it',
+    access: 'operator',
+    body: z.union([z.strictObject({ account: AccountId }), z.strictObject({ returnedBy: TxHash })]),
+    response: ChainPayment,
+    problems: ['conflict', 'provider_unavailable'],
+  },
+  'POST /v1/operator/payments/:payment/refund': {
+    id: 'refundPayment',
+    summary: 'Take a credited payment from its account again; then it waits to be sent back',
+    access: 'operator',
+    response: ChainPayment,
+    problems: ['conflict', 'insufficient_credits'],
+  },
+  'GET /v1/operator/card-payments': {
+    id: 'listCardPayments',
+    summary: 'Payments by card that are not what was asked for, oldest first, or the newest of an account',
+    access: 'operator',
+    query: z.strictObject({ account: AccountId.optional() }),
+    response: z.strictObject({ payments: z.array(CardPayment) }),
+  },
+  'POST /v1/operator/card-payments/:payment/credit': {
+    id: 'creditCardPayment',
+    summary: 'Credit what came by card, although something else was asked for',
+    access: 'operator',
+    response: CardPayment,
+    problems: ['conflict', 'cards_unavailable'],
+  },
+  'POST /v1/operator/card-payments/:payment/refund': {
+    id: 'refundCardPayment',
+    summary: 'Give a payment by card back, once, whole or in part',
+    access: 'operator',
+    body: z.strictObject({
+      amountMicros: z
+        .string()
+        .regex(/^[1-9]\d{0,18}$/)
+        .optional(),
+    }),
+    response: CardPayment,
+    problems: ['conflict', 'insufficient_credits', 'cards_unavailable'],
+  },
+  'GET /v1/operator/operations': {
+    id: 'listStuckOperations',
+    summary: 'Durable work that has failed again and again, oldest first',
+    access: 'operator',
+    response: z.strictObject({
+      operations: z.array(
+        z.strictObject({
+          id: z.string(),
+          kind: z.string(),
+          subject: z.string(),
+          step: z.string(),
+          attempts: z.int(),
+          lastError: z.string().nullable(),
+          createdAt: Time,
+        }),
+      ),
+    }),
+  },
+  'GET /v1/operator/acts': {
+    id: 'listActs',
+    summary: 'What operators have done and looked at, newest first',
+    access: 'operator',
+    response: z.strictObject({
+      acts: z.array(
+        z.strictObject({
+          id: z.string(),
+          operator: z.string(),
+          act: z.string(),
+          subject: z.string(),
+          outcome: z.string(),
+          at: Time,
+        }),
+      ),
+    }),
+  },
+})

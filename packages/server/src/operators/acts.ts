@@ -1,0 +1,51 @@
+import type { Deps } from '../deps.ts'
+import { secondsAfter } from '../platform/clock.ts'
+import type { Sql } from '../platform/db.ts'
+import { newId } from '../platform/ids.ts'
+import type { Outcome } from '../platform/operations.ts'
+import { Problem } from '../platform/problem.ts'
+import * as store from './store.ts'
+
+const KEPT_SECONDS = 365 * 86_400
+const EXPIRE_SECONDS = 600
+
+export interface Act<T> {
+  operator: string
+  /** The endpoint's id. */
+  act: string
+  /** What it is about: ids only. Where only the answer tells, it is taken from there. */
+  subject: string | ((answer: T) => string)
+}
+
+/**
+ * One transaction of what an operator asks for, together with its entry in the log: nothing is done or shown without
+ * one. What is refused is entered as well.
+ */
+export async function enact<T>(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  { operator, act, subject }: Act<T>,
+  run: (tx: Sql, now: Date) => Promise<T>,
+): Promise<T> {
+  const now = clock.now()
+  try {
+    return await db.operate(async (tx) => {
+      const answer = await run(tx, now)
+      const about = typeof subject === 'string' ? subject : subject(answer)
+      await store.insertAct(tx, { id: newId('opa'), operator, act, subject: about, outcome: 'done', now })
+      return answer
+    })
+  } catch (error) {
+    const about = typeof subject === 'string' ? subject : ''
+    const outcome = error instanceof Problem ? error.code : 'internal'
+    await db.operate((tx) =>
+      store.insertAct(tx, { id: newId('opa'), operator, act, subject: about, outcome, now }),
+    )
+    throw error
+  }
+}
+
+/** Forgets acts a year after them. */
+export async function visitActs({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<Outcome> {
+  await store.deleteActsBefore(db.jobs, secondsAfter(clock.now(), -KEPT_SECONDS))
+  return { state: 'again', afterSeconds: EXPIRE_SECONDS }
+}

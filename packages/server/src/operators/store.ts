@@ -1,0 +1,64 @@
+import type { Sql } from '../platform/db.ts'
+
+export async function insertAct(
+  tx: Sql,
+  a: { id: string; operator: string; act: string; subject: string; outcome: string; now: Date },
+): Promise<void> {
+  await tx`
+    insert into operator_acts (id, operator, act, subject, outcome, at)
+    values (${a.id}, ${a.operator}, ${a.act}, ${a.subject}, ${a.outcome}, ${a.now})`
+}
+
+export interface ActRow {
+  id: string
+  operator: string
+  act: string
+  subject: string
+  outcome: string
+  at: Date
+}
+
+export function listActs(tx: Sql, limit: number): Promise<ActRow[]> {
+  return tx<ActRow[]>`
+    select id, operator, act, subject, outcome, at from operator_acts order by at desc, id limit ${limit}`
+}
+
+export async function deleteActsBefore(tx: Sql, before: Date): Promise<void> {
+  await tx`delete from operator_acts where at <= ${before}`
+}
+
+export interface AccountRow {
+  id: string
+  createdAt: Date
+  creditsMicros: bigint
+  hasPhone: boolean
+  hasWallet: boolean
+}
+
+export async function findAccount(tx: Sql, id: string): Promise<AccountRow | undefined> {
+  const [row] = await tx<AccountRow[]>`
+    select a.id, a.created_at as "createdAt", coalesce(l.balance_micros, 0)::bigint as "creditsMicros",
+      exists (select from phones where account_id = a.id) as "hasPhone",
+      exists (select from wallets where account_id = a.id) as "hasWallet"
+    from accounts a left join billing_accounts b on b.account_id = a.id
+    left join ledger_balances l using (ledger_account_id)
+    where a.id = ${id}`
+  return row
+}
+
+export interface StuckOperation {
+  id: string
+  kind: string
+  subject: string
+  step: string
+  attempts: number
+  lastError: string | null
+  createdAt: Date
+}
+
+export function listStuck(tx: Sql, attemptsMin: number, limit: number): Promise<StuckOperation[]> {
+  return tx<StuckOperation[]>`
+    select id, kind, subject, step, attempts, last_error as "lastError", created_at as "createdAt"
+    from operations where state = 'pending' and attempts >= ${attemptsMin}
+    order by created_at, id limit ${limit}`
+}
