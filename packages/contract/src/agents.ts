@@ -10,6 +10,9 @@ const PositiveMicros = z
   .string()
   .regex(/^[1-9]\d{0,17}$/, 'a positive whole number of micro-USD, as a string')
 
+/** A manifest of 20,000 files fits. */
+const MANIFEST_BYTES_MAX = 8 * 1024 * 1024
+
 export const AgentStatus = z.enum(['starting', 'running', 'failing', 'stopped', 'suspended', 'deleted'])
 export type AgentStatus = z.infer<typeof AgentStatus>
 
@@ -166,6 +169,7 @@ export const agentEndpoints = defineEndpoints({
     summary: 'What a deploy would do and cost, without doing it',
     access: write,
     body: DeployRequest,
+    bodyBytesMax: MANIFEST_BYTES_MAX,
     response: DeployPlan,
   },
   'POST /v1/blobs': {
@@ -183,6 +187,7 @@ export const agentEndpoints = defineEndpoints({
     access: write,
     status: 202,
     body: DeployRequest,
+    bodyBytesMax: MANIFEST_BYTES_MAX,
     response: z.strictObject({ agent: Agent, release: Release, price: Price, balance: Balance }),
     problems: ['blobs_missing', 'deploy_in_progress', 'agent_limit', 'insufficient_credits', 'spend_limit'],
     idempotencyKey: true,
@@ -249,6 +254,7 @@ export const agentEndpoints = defineEndpoints({
         .record(EnvironmentName, z.string().min(1).max(32_768).nullable())
         .refine((secrets) => Object.keys(secrets).length > 0, 'name at least one secret'),
     }),
+    bodyBytesMax: 1024 * 1024,
     response: z.strictObject({ set: z.array(z.string()), unset: z.array(z.string()) }),
   },
 })

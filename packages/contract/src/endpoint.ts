@@ -37,16 +37,22 @@ export interface Endpoint {
   query?: z.ZodObject
   /** JSON body; absent for none. */
   body?: z.ZodType
+  /** Most bytes that the JSON body may have; 64 KiB unless told. */
+  bodyBytesMax?: number
+  /** Texts in the body may have characters that PostgreSQL does not keep; the endpoint replaces them. */
+  anyCharacters?: true
   /** A body that is not JSON: its media type. */
   rawBody?: string
   response?: z.ZodType
   /** An answer that is not one JSON document: its media type. */
   rawResponse?: string
-  /** Problems beyond those that every endpoint has (invalid_request, unauthenticated, forbidden, not_found, rate_limited, internal). */
+  /** Problems beyond those that follow from the rest of this description (access, parameters, body, idempotency key). */
   problems?: readonly ProblemCode[]
   /** The caller must send `Idempotency-Key`. */
   idempotencyKey?: true
 }
+
+export const BODY_BYTES_MAX = 64 * 1024
 
 export const defineEndpoints = <const T extends Record<Route, Endpoint>>(table: T): T => table
 

@@ -8,4 +8,10 @@ export const platformEndpoints = defineEndpoints({
     access: 'public',
     response: z.strictObject({ status: z.literal('ok'), version: z.string(), time: z.iso.datetime() }),
   },
+  'GET /policy': {
+    id: 'showPolicyPage',
+    summary: 'The privacy policy, as a page',
+    access: 'public',
+    rawResponse: 'text/html',
+  },
 })

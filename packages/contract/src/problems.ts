@@ -29,6 +29,30 @@ const table = {
     title: 'This conflicts with what is already there',
     fix: 'Choose another name, or change the existing one.',
   },
+  method_not_allowed: {
+    status: 405,
+    exit: 2,
+    title: 'This address does not take this method',
+    fix: 'Use a method that the Allow header of the answer names.',
+  },
+  request_timeout: {
+    status: 408,
+    exit: 7,
+    title: 'The request did not arrive in time',
+    fix: 'Send it again.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    exit: 2,
+    title: 'The body is of a kind that is not taken here',
+    fix: 'Send it as the documentation of the endpoint says: /docs',
+  },
+  headers_too_large: {
+    status: 431,
+    exit: 2,
+    title: 'The address and headers of the request are too long',
+    fix: 'Send shorter ones.',
+  },
   payload_too_large: { status: 413, exit: 2, title: 'The request is too large', fix: 'Send less at once.' },
   rate_limited: {
     status: 429,

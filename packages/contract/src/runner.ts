@@ -122,6 +122,7 @@ export const runnerEndpoints = defineEndpoints({
     summary: 'Fetch blobs of the desired release as one stream',
     access: 'machine',
     body: z.strictObject({ sha256s: z.array(Sha256).max(5000) }),
+    bodyBytesMax: 512 * 1024,
     rawResponse: BLOB_STREAM_MEDIA_TYPE,
   },
   'POST /v1/runner/reports': {
@@ -130,6 +131,8 @@ export const runnerEndpoints = defineEndpoints({
     access: 'machine',
     status: 204,
     body: Report,
+    bodyBytesMax: 512 * 1024,
+    anyCharacters: true,
   },
   'POST /v1/runner/logs': {
     id: 'runnerLogs',
@@ -137,6 +140,8 @@ export const runnerEndpoints = defineEndpoints({
     access: 'machine',
     status: 204,
     body: z.strictObject({ lines: z.array(LogLine).max(1000) }),
+    bodyBytesMax: 8 * 1024 * 1024,
+    anyCharacters: true,
   },
   'GET /v1/runner/assets/:sha256': {
     id: 'runnerAsset',

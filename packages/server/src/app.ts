@@ -9,8 +9,10 @@ import { callerGate } from './identity/access.ts'
 import { identityRoutes } from './identity/routes.ts'
 import { operatorGate } from './operators/access.ts'
 import { operatorRoutes } from './operators/routes.ts'
+import { page } from './platform/answers.ts'
 import type { MovableClock } from './platform/clock.ts'
 import { createApi } from './platform/http.ts'
+import type { RequestLimits } from './platform/request-limits.ts'
 import { VERSION } from './platform/version.ts'
 import { policyPage } from './privacy/policy-page.ts'
 
@@ -19,6 +21,7 @@ export function createApp(
   deps: Deps,
   movable?: MovableClock,
   stopping: AbortSignal = AbortSignal.abort(),
+  limits?: RequestLimits,
 ): Hono {
   const api = createApi({
     gates: {
@@ -28,6 +31,8 @@ export function createApp(
     },
     log: deps.log,
     clientAddressHeader: deps.config.clientAddressHeader,
+    https: deps.config.apiUrl.startsWith('https:'),
+    limits,
   })
   api.on('GET /v1/health', async () => {
     await deps.db.ping()
@@ -38,7 +43,7 @@ export function createApp(
   cardRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
   operatorRoutes(api, deps)
-  api.app.get('/policy', (c) => c.html(policyPage()))
+  api.on('GET /policy', async () => page(String(await policyPage())))
   if (movable) {
     const Move = z.strictObject({ advanceSeconds: z.number().min(0).max(315_360_000) })
     api.app.post('/_local/clock', async (c) => {

@@ -16,6 +16,7 @@ import { openKeyring, openPepper } from './platform/keyring.ts'
 import { faultOf, type Log } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
+import { openRequestLimits } from './platform/request-limits.ts'
 import { s3Blobs } from './providers/blobs/s3.ts'
 import { openCards } from './providers/cards/stripe.ts'
 import { openChain } from './providers/chain/evm.ts'
@@ -100,7 +101,10 @@ export async function startServer({
         })
       })
       const stopping = new AbortController()
-      const app = createApp(deps, config.clockFile ? fileClock(config.clockFile) : undefined, stopping.signal)
+      const limits = openRequestLimits(deps, config.requestsPerMinute)
+      stops.push(() => limits.stop())
+      const movable = config.clockFile ? fileClock(config.clockFile) : undefined
+      const app = createApp(deps, movable, stopping.signal, limits)
       const http = await listen(app.fetch, config.host, config.port)
       stops.push(async () => {
         stopping.abort()

@@ -43,8 +43,15 @@ export async function deploy(
   const contents = contentsOf(request.files)
   checkEnvironment(Object.keys(request.config.env))
   const now = deps.clock.now()
+  const once = {
+    accountId: caller.accountId,
+    key: idempotencyKey,
+    route: 'POST /v1/deploys',
+    request,
+    now,
+  } as const
   return deps.db.as({ account: caller.accountId }, (tx) =>
-    onceForKey(tx, { accountId: caller.accountId, key: idempotencyKey, request, now }, async () => {
+    onceForKey(tx, once, async () => {
       const namespace = await enterNamespace(tx, caller, request.namespace, role)
       const account = namespace.ownerAccountId
       const agent = await makeSureOfAgent(tx, namespace, {

@@ -1,11 +1,9 @@
 import { html } from 'hono/html'
-
-const POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+import { page } from '../platform/answers.ts'
 
 /** The page after a payment. Whoever opens it may have paid or not: it says nothing about any account, and does nothing. */
 export function donePage(): Response {
-  return page(
+  return paymentPage(
     'Thank you',
     'Your payment is on its way. Credits appear as soon as the card processor confirms it to us; you can close this page.',
     'agentctl billing balance',
@@ -14,14 +12,14 @@ export function donePage(): Response {
 
 /** The page after going back without a payment. */
 export function canceledPage(): Response {
-  return page(
+  return paymentPage(
     'Nothing was paid',
     'You have not been charged. You can close this page.',
     'agentctl billing deposit --card 25',
   )
 }
 
-function page(title: string, sentence: string, command: string): Response {
+function paymentPage(title: string, sentence: string, command: string): Response {
   const text = html`<!doctype html>
     <html lang="en">
       <head>
@@ -44,13 +42,5 @@ function page(title: string, sentence: string, command: string): Response {
         </main>
       </body>
     </html>`
-  return new Response(String(text), {
-    headers: {
-      'content-type': 'text/html; charset=utf-8',
-      'cache-control': 'no-store',
-      'content-security-policy': POLICY,
-      'referrer-policy': 'no-referrer',
-      'x-content-type-options': 'nosniff',
-    },
-  })
+  return page(String(text))
 }

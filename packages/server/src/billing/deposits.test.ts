@@ -87,7 +87,7 @@ const credits = async ({ account }: Payer): Promise<bigint> => {
   return row?.micros ?? 0n
 }
 
-const claim = ({ account }: Payer, txHash: Hex) => claimDeposit(deps, account, { txHash })
+const claim = ({ account }: Payer, txHash: Hex) => claimDeposit(deps, account, { txHash }, newId('req'))
 const status = async ({ account }: Payer, txHash: Hex): Promise<string> => {
   const all = await listDeposits(deps, account, 100)
   const deposit = all.find((one) => one.txHash === txHash)

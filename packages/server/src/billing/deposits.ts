@@ -1,5 +1,6 @@
 import type { Deposit } from '@agentctl/contract/billing.ts'
 import type { Deps } from '../deps.ts'
+import { onceForKey } from '../platform/idempotency.ts'
 import { newId } from '../platform/ids.ts'
 import { wakeOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
@@ -24,32 +25,41 @@ export async function claimDeposit(
   { db, clock, config }: Parts,
   accountId: string,
   claim: { txHash: string; chain?: string | undefined },
+  idempotencyKey: string,
 ): Promise<Deposit> {
   const chain = config.deposits.find(({ name }) => claim.chain === undefined || claim.chain === name)
   if (!chain) throw new Problem('deposits_unavailable')
   const now = clock.now()
-  const row = await db.work(async (tx) => {
-    // First: whoever confirms holds the row of its operation while it waits for a deposit's.
-    await wakeOperation(tx, confirmationSubject(chain.chainId))
-    const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
-    const sought = await store.countSought(tx, ledgerAccount)
-    const { deposit, made } = await store.makeDeposit(tx, {
-      id: newId('dep'),
-      ledgerAccount,
-      chainId: chain.chainId,
-      txHash: claim.txHash.toLowerCase(),
-      now,
-    })
-    const isAnew = deposit.status === 'rejected' && WORTH_ANOTHER_LOOK.has(deposit.reason)
-    if ((made || isAnew) && sought >= SOUGHT_MAX) {
-      throw new Problem('rate_limited', `${SOUGHT_MAX} transactions of yours are being looked for.`, {
-        retryAfterSeconds: 60,
+  const once = {
+    accountId,
+    key: idempotencyKey,
+    route: 'POST /v1/billing/deposits',
+    request: claim,
+    now,
+  } as const
+  return db.work((tx) =>
+    onceForKey(tx, once, async () => {
+      // First: whoever confirms holds the row of its operation while it waits for a deposit's.
+      await wakeOperation(tx, confirmationSubject(chain.chainId))
+      const ledgerAccount = await ledgerAccountOf(tx, accountId, now)
+      const sought = await store.countSought(tx, ledgerAccount)
+      const { deposit, made } = await store.makeDeposit(tx, {
+        id: newId('dep'),
+        ledgerAccount,
+        chainId: chain.chainId,
+        txHash: claim.txHash.toLowerCase(),
+        now,
       })
-    }
-    if (isAnew) await store.seekDeposit(tx, deposit.id, 'pending', now, now)
-    return isAnew ? { ...deposit, status: 'pending' as const, reason: null } : deposit
-  })
-  return shown(config, row)
+      const isAnew = deposit.status === 'rejected' && WORTH_ANOTHER_LOOK.has(deposit.reason)
+      if ((made || isAnew) && sought >= SOUGHT_MAX) {
+        throw new Problem('rate_limited', `${SOUGHT_MAX} transactions of yours are being looked for.`, {
+          retryAfterSeconds: 60,
+        })
+      }
+      if (isAnew) await store.seekDeposit(tx, deposit.id, 'pending', now, now)
+      return shown(config, isAnew ? { ...deposit, status: 'pending', reason: null } : deposit)
+    }),
+  )
 }
 
 /** One deposit of the account. */

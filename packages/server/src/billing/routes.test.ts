@@ -68,12 +68,17 @@ async function account(): Promise<string> {
   return id
 }
 
-async function ask(bearer: string, path: string, body?: object): Promise<{ status: number; body: unknown }> {
+async function ask(
+  bearer: string,
+  path: string,
+  body?: object,
+  key = newId('req'),
+): Promise<{ status: number; body: unknown }> {
   const response = await api.app.request(`http://localhost${path}`, {
     method: body ? 'POST' : 'GET',
     headers: {
       ...(bearer ? { authorization: `Bearer ${bearer}` } : {}),
-      ...(body ? { 'content-type': 'application/json', 'idempotency-key': 'once' } : {}),
+      ...(body ? { 'content-type': 'application/json', 'idempotency-key': key } : {}),
     },
     ...(body ? { body: JSON.stringify(body) } : {}),
   })
@@ -266,6 +271,18 @@ test('a claim is answered at once, a repetition with the same deposit, a malform
   const withoutId = (answer: { body: unknown }) => ({ ...(answer.body as object), requestId: '' })
   expect(withoutId(theirs)).toEqual(withoutId(nobodys))
   expect(theirs.status).toBe(404)
+})
+
+test('a claim under a key that was used is the first answer again, and another claim under it is refused', async () => {
+  const who = await account()
+  const claim = { txHash: `0x${'ef'.repeat(32)}` }
+  const first = await ask(who, '/v1/billing/deposits', claim, 'one-key')
+  await db.work((tx) => depositStore.rejectDeposit(tx, (first.body as { id: string }).id, 'not_found'))
+  expect(await ask(who, '/v1/billing/deposits', claim, 'one-key')).toEqual(first)
+  const other = await ask(who, '/v1/billing/deposits', { txHash: `0x${'fe'.repeat(32)}` }, 'one-key')
+  expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_mismatch' } })
+  // The key of somebody else is another key.
+  expect((await ask(await account(), '/v1/billing/deposits', claim, 'one-key')).status).toBe(202)
 })
 
 test('whoever waits for a deposit hears at once of its next status', async () => {

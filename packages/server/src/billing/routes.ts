@@ -56,7 +56,9 @@ export function billingRoutes(
       address: checksummed(address),
     })),
   }))
-  api.on('POST /v1/billing/deposits', ({ caller, body }) => claimDeposit(deps, caller.accountId, body))
+  api.on('POST /v1/billing/deposits', ({ caller, body, idempotencyKey = '' }) =>
+    claimDeposit(deps, caller.accountId, body, idempotencyKey),
+  )
   api.on('GET /v1/billing/deposits', async ({ caller }) => ({
     deposits: await listDeposits(deps, caller.accountId, DEPOSITS_LISTED),
   }))

@@ -25,7 +25,13 @@ test('what may not be kept any longer is deleted, and nothing before its time', 
   const address = '0x0000000000000000000000000000000000000001'
   await call('POST /v1/logins/wallet', { body: { address } })
 
-  const repeatable = { accountId, key: 'once', request: {}, now: clock.now() }
+  const repeatable = {
+    route: 'POST /v1/deploys' as const,
+    accountId,
+    key: 'once',
+    request: {},
+    now: clock.now(),
+  }
   await identity.db.as({ account: accountId }, (tx) => onceForKey(tx, repeatable, async () => ({})))
 
   const sql = openPool(identity.databaseUrl, { connectionsMax: 1 })

@@ -1,10 +1,10 @@
 import type { Deps } from '../deps.ts'
+import { clientNetwork } from '../platform/client-network.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import { Problem } from '../platform/problem.ts'
 import { type Phone, parsePhone } from '../providers/sms/phone.ts'
-import { clientNetwork } from './client-network.ts'
 import { giveTurnBack, isUsedUp, type Limit, limits, nextTurnAt, takeTurn } from './limits.ts'
 import type { Pace } from './pace.ts'
 import {

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { RequestQuotas } from './request-limits.ts'
 import { Secret } from './secret.ts'
 
 /** Everything that differs between a laptop and production. This file alone reads the environment. */
@@ -24,6 +25,8 @@ export interface Config {
   clockFile: string | undefined
   /** Header in which a trusted proxy in front tells the client's address; undefined: the connection's own. */
   clientAddressHeader: string | undefined
+  /** How often one of each may ask; a machine's runner asks every half minute, and hands in what its agent logs. */
+  requestsPerMinute: RequestQuotas
   phoneCountries: readonly string[]
   /** How many codes may be paid for in 24 hours. */
   smsDailyBudget: number
@@ -145,6 +148,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     pepperFile: text('PEPPER_FILE', join(dataDir, 'pepper.json')),
     clockFile: optional('CLOCK_FILE'),
     clientAddressHeader: optional('CLIENT_ADDRESS_HEADER'),
+    requestsPerMinute: {
+      address: number('REQUESTS_PER_MINUTE_ADDRESS', 3000),
+      account: number('REQUESTS_PER_MINUTE_ACCOUNT', 1200),
+      credential: number('REQUESTS_PER_MINUTE_CREDENTIAL', 600),
+      machine: number('REQUESTS_PER_MINUTE_MACHINE', 600),
+    },
     phoneCountries: text('ALLOWED_PHONE_COUNTRIES', 'KR').split(','),
     smsDailyBudget: number('SMS_DAILY_BUDGET', 500),
     twilio: {

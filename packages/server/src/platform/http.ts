@@ -7,15 +7,14 @@ import {
   type RouteOf,
 } from '@agentctl/contract/api.ts'
 import type { Access, Endpoint, Role, Scope } from '@agentctl/contract/endpoint.ts'
-import { type ProblemBody, type ProblemCode, problems } from '@agentctl/contract/problems.ts'
 import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
+import { answerHeaders, problemBody, problemHeaders } from './answers.ts'
+import { clientNetwork } from './client-network.ts'
 import { newId } from './ids.ts'
 import { faultOf, type Log } from './log.ts'
 import { Problem } from './problem.ts'
-
-/** A deploy's manifest of 20,000 files fits; everything else is far smaller. */
-const JSON_BYTES_MAX = 8 * 1024 * 1024
+import { readBody, readParams, readQuery } from './request-input.ts'
+import type { RequestLimits, Turn } from './request-limits.ts'
 
 /** Whoever a session or key stands for. */
 export interface Caller {
@@ -84,23 +83,69 @@ export interface Api {
   on<R extends RouteOf>(route: R, handler: HandlerOf<R>): void
 }
 
-export function createApi(deps: { gates: Gates; log: Log; clientAddressHeader: string | undefined }): Api {
+export function createApi(deps: {
+  gates: Gates
+  log: Log
+  clientAddressHeader: string | undefined
+  /** Whether clients reach this API over TLS. */
+  https?: boolean
+  /** How often somebody may ask; undefined for no limits. */
+  limits?: RequestLimits | undefined
+}): Api {
   const app = new Hono()
-  // Only where a JSON document is expected: streams of blobs have limits of their own.
-  const jsonLimit = bodyLimit({
-    maxSize: JSON_BYTES_MAX,
-    onError: (c) => respond(c, new Problem('payload_too_large')),
-  })
-  app.notFound((c) => respond(c, noSuchEndpoint()))
-  app.onError((error, c) => {
-    if (!(error instanceof Problem)) {
-      deps.log.error('A request failed', {
-        requestId: requestIdOf(c),
-        route: c.req.routePath,
-        fault: faultOf(error),
-      })
+  const standing = answerHeaders({ https: deps.https ?? false })
+  const mounted: { method: string; path: RegExp }[] = []
+
+  const refuse = (c: Context, problem: Problem): Response => {
+    const requestId = requestIdOf(c)
+    const body = problemBody(problem, requestId)
+    return new Response(JSON.stringify(body), {
+      status: body.status,
+      headers: { ...standing, ...limitHeaders(c), ...problemHeaders(problem, requestId) },
+    })
+  }
+  const limitHeaders = (c: Context): Record<string, string> => {
+    const turns = turnsOf.get(c.req.raw)
+    return turns && deps.limits ? deps.limits.headers(...turns) : {}
+  }
+  const take = (c: Context, ...turns: Turn[]): void => {
+    if (!deps.limits) return
+    // Noted first: a refusal tells how much there is as well.
+    turnsOf.set(c.req.raw, [...(turnsOf.get(c.req.raw) ?? []), ...turns])
+    deps.limits.take(...turns)
+  }
+
+  const countAddress = (c: Context): string => {
+    const address = clientAddress(c, deps.clientAddressHeader)
+    take(c, { quota: 'address', subject: clientNetwork(address) })
+    return address
+  }
+  const noSuchRoute = (c: Context): Problem => {
+    const methods = mounted.filter(({ path }) => path.test(c.req.path)).map(({ method }) => method)
+    if (methods.length === 0) return noSuchEndpoint()
+    if (methods.includes('GET')) methods.push('HEAD')
+    return new Problem('method_not_allowed', `This address does not take ${c.req.method}.`, {
+      headers: { allow: methods.sort().join(', ') },
+    })
+  }
+
+  app.notFound((c) => {
+    try {
+      countAddress(c)
+      return refuse(c, noSuchRoute(c))
+    } catch (error) {
+      if (error instanceof Problem) return refuse(c, error)
+      throw error
     }
-    return respond(c, error instanceof Problem ? error : new Problem('internal', undefined, { cause: error }))
+  })
+  app.onError((error, c) => {
+    if (error instanceof Problem) return refuse(c, error)
+    deps.log.error('A request failed', {
+      requestId: requestIdOf(c),
+      route: c.req.routePath,
+      fault: faultOf(error),
+    })
+    return refuse(c, new Problem('internal', undefined, { cause: error }))
   })
 
   return {
@@ -108,49 +153,48 @@ export function createApi(deps: { gates: Gates; log: Log; clientAddressHeader: s
     on(route, handler) {
       const endpoint: Endpoint = endpoints[route]
       const [method = '', path = ''] = route.split(' ')
-      if (endpoint.access === 'operator') {
-        // Before anything of the request is judged: any other refusal would tell that there is something.
-        app.on(method, path, async (c, next) => {
-          await admit(deps.gates, endpoint.access, c)
-          await next()
-        })
+      // Another method at an address of operators must not tell that there is something.
+      if (endpoint.access !== 'operator') {
+        const pattern = path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')
+        mounted.push({ method, path: new RegExp(`^${pattern}$`) })
       }
-      if (!endpoint.rawBody) app.on(method, path, jsonLimit)
       app.on(method, path, async (c) => {
+        const address = countAddress(c)
+        // Before anything of the request is judged: to whoever may not ask, every other refusal would tell something.
         const caller = await admit(deps.gates, endpoint.access, c)
-        const idempotencyKey = c.req.header('idempotency-key')
-        if (endpoint.idempotencyKey && !idempotencyKey) throw new Problem('idempotency_key_missing')
-        if (idempotencyKey !== undefined && !/^[\x21-\x7e]{1,255}$/.test(idempotencyKey)) {
-          throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.')
-        }
+        if (caller && deps.limits) take(c, ...turnsFor(caller))
         const answer = await handler({
           // The types of the contract are what the schemas have just checked.
           caller: caller as never,
-          params: c.req.param() as never,
-          query: parse(endpoint.query, queryOf(c), 'query') as never,
-          body: (endpoint.body ? parse(endpoint.body, await jsonBody(c), 'body') : undefined) as never,
+          params: readParams(c.req.param()) as never,
+          query: readQuery(endpoint, searchOf(c)) as never,
+          idempotencyKey: idempotencyKeyOf(endpoint, c),
+          body: (await readBody(endpoint, c.req.raw)) as never,
           role: typeof endpoint.access === 'object' ? endpoint.access.role : undefined,
           requestId: requestIdOf(c),
-          clientAddress: clientAddress(c, deps.clientAddressHeader),
-          idempotencyKey,
+          clientAddress: address,
           raw: c.req.raw,
           signal: c.req.raw.signal,
         })
-        c.header('x-request-id', requestIdOf(c))
-        c.header('cache-control', 'no-store')
+        const headers = { ...standing, ...limitHeaders(c), 'x-request-id': requestIdOf(c) }
         if (answer instanceof Response) {
-          answer.headers.set('x-request-id', requestIdOf(c))
+          for (const [name, value] of Object.entries(headers)) {
+            if (!answer.headers.has(name)) answer.headers.set(name, value)
+          }
           return answer
         }
-        if (answer === undefined) return c.body(null, 204)
-        return c.json(answer as object, endpoint.status === 204 ? 200 : (endpoint.status ?? 200))
+        if (answer === undefined) return new Response(null, { status: 204, headers })
+        return new Response(JSON.stringify(answer), {
+          status: endpoint.status ?? 200,
+          headers: { ...headers, 'content-type': 'application/json' },
+        })
       })
     },
   }
 }
 
 const noSuchEndpoint = (): Problem =>
-  new Problem('not_found', 'There is no such endpoint.', { fix: 'See the documentation of the API.' })
+  new Problem('not_found', 'There is no such endpoint.', { fix: 'See the documentation: /docs' })
 
 async function admit(
   gates: Gates,
@@ -184,28 +228,28 @@ async function admit(
   return caller
 }
 
-function parse(schema: Endpoint['body'], value: unknown, place: 'body' | 'query'): unknown {
-  if (!schema) return undefined
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const issue = result.error.issues[0]
-  const at = issue?.path.length ? `${place}.${issue.path.join('.')}` : `the ${place}`
-  throw new Problem('invalid_request', `${at}: ${issue?.message ?? 'is not valid'}`)
+const NO_SEARCH = new URLSearchParams()
+
+function searchOf(c: Context): URLSearchParams {
+  return c.req.url.includes('?') ? new URL(c.req.url).searchParams : NO_SEARCH
 }
 
-function queryOf(c: Context): Record<string, string> {
-  return Object.fromEntries(new URL(c.req.url).searchParams)
-}
-
-async function jsonBody(c: Context): Promise<unknown> {
-  const type = c.req.header('content-type') ?? ''
-  if (!/^application\/json\b/i.test(type))
-    throw new Problem('invalid_request', 'The body must be application/json.')
-  try {
-    return await c.req.json()
-  } catch {
-    throw new Problem('invalid_request', 'The body is not valid JSON.')
+function idempotencyKeyOf(endpoint: Endpoint, c: Context): string | undefined {
+  const key = c.req.header('idempotency-key')
+  if (endpoint.idempotencyKey && !key) throw new Problem('idempotency_key_missing')
+  if (key !== undefined && !/^[\x21-\x7e]{1,255}$/.test(key)) {
+    throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.')
   }
+  return key
+}
+
+function turnsFor(caller: Caller | MachineCaller | OperatorCaller): Turn[] {
+  if ('operator' in caller) return [{ quota: 'credential', subject: `operator:${caller.operator}` }]
+  if ('machineId' in caller) return [{ quota: 'machine', subject: caller.machineId }]
+  return [
+    { quota: 'account', subject: caller.accountId },
+    { quota: 'credential', subject: caller.credentialId },
+  ]
 }
 
 function clientAddress(c: Context, header: string | undefined): string {
@@ -215,37 +259,13 @@ function clientAddress(c: Context, header: string | undefined): string {
 }
 
 const requestIds = new WeakMap<globalThis.Request, string>()
+const turnsOf = new WeakMap<globalThis.Request, Turn[]>()
 
+/** Always of our own making: an id that a caller chose could be that of somebody else's request. */
 function requestIdOf(c: Context): string {
   const known = requestIds.get(c.req.raw)
   if (known) return known
   const id = newId('req')
   requestIds.set(c.req.raw, id)
   return id
-}
-
-/** The answer to a refusal: RFC 9457 with code, fix and request id. */
-export function problemBody(problem: Problem, requestId: string): ProblemBody {
-  const kind = problems[problem.code]
-  return {
-    type: `https://agentctl.dev/problems/${problem.code}` as string,
-    title: kind.title,
-    status: kind.status,
-    detail: problem.message,
-    code: problem.code satisfies ProblemCode,
-    fix: problem.fix,
-    requestId,
-  }
-}
-
-function respond(c: Context, problem: Problem): Response {
-  const body = problemBody(problem, requestIdOf(c))
-  const headers: Record<string, string> = {
-    'content-type': 'application/problem+json',
-    'x-request-id': body.requestId,
-    'cache-control': 'no-store',
-  }
-  if (problem.retryAfterSeconds !== undefined)
-    headers['retry-after'] = String(Math.ceil(problem.retryAfterSeconds))
-  return new Response(JSON.stringify(body), { status: body.status, headers })
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { RouteOf } from '@agentctl/contract/api.ts'
 import { secondsAfter } from './clock.ts'
 import type { Sql } from './db.ts'
 import { Problem } from './problem.ts'
@@ -11,10 +12,13 @@ const KEPT_SECONDS = 86_400
  */
 export async function onceForKey<T extends object>(
   tx: Sql,
-  { accountId, key, request, now }: { accountId: string; key: string; request: unknown; now: Date },
+  asked: { accountId: string; key: string; route: RouteOf; request: unknown; now: Date },
   run: () => Promise<T>,
 ): Promise<T> {
-  const requestHash = createHash('sha256').update(JSON.stringify(request)).digest()
+  const { accountId, key, now } = asked
+  const requestHash = createHash('sha256')
+    .update(JSON.stringify([asked.route, asked.request]))
+    .digest()
   // Taken without waiting: whoever repeats a request that is still under way is told so at once.
   const [lock] = await tx<{ held: boolean }[]>`
     select pg_try_advisory_xact_lock(hashtextextended(${`${accountId} ${key}`}, 4207718)) as held`

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { problems } from '@agentctl/contract/problems.ts'
-import { problemBody } from '../platform/http.ts'
+import { problemBody } from '../platform/answers.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Refusal } from './refusal.ts'
 
