@@ -15,3 +15,26 @@ for (const name of ['cli', 'runner']) {
     process.exit(ran.status ?? 1)
   }
 }
+
+// npm travels to machines as well, in the form in which its registry packs it, the same bytes from the same version.
+const packed = join(root, 'packages/runner/dist/npm.tgz')
+const sorted = ['--sort=name', '--format=ustar', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner']
+const tar = spawnSync(
+  'tar',
+  [
+    ...sorted,
+    ...[
+      '--mode=u+rwX,go+rX,go-w',
+      '--transform=s,^\\.,package,',
+      '--use-compress-program=gzip -n',
+      '-cf',
+      packed,
+    ],
+    ...['-C', join(root, 'packages/runner/node_modules/npm'), '.'],
+  ],
+  { encoding: 'utf8' },
+)
+if (tar.status !== 0) {
+  process.stderr.write(tar.stderr)
+  process.exit(1)
+}

@@ -147,6 +147,7 @@ function environmentOfServer(
     DEPOSIT_POLL_SECONDS: '1',
     MACHINE_NODE_FILE: process.execPath,
     MACHINE_RUNNER_FILE: join(root, 'packages/runner/dist/runner.cjs'),
+    MACHINE_NPM_FILE: join(root, 'packages/runner/dist/npm.tgz'),
   }
 }
 

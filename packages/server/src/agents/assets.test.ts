@@ -20,6 +20,7 @@ const server = (dataDir = 'data') => ({
   dataDir: join(folder, dataDir),
   machineNodeFile: join(folder, 'node'),
   machineRunnerFile: join(folder, 'runner.cjs'),
+  machineNpmFile: undefined,
 })
 
 const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex')
@@ -49,6 +50,14 @@ test('the programs of now are named and served by their hashes', async () => {
   expect(await served(config, 'node 1')).toBe('node 1')
   expect(await served(config, 'runner 1')).toBe('runner 1')
   expect(await served(config, 'never ordered')).toBeUndefined()
+})
+
+test('npm is a program of machines as well, where there is one', async () => {
+  await writeFile(join(folder, 'npm.tgz'), 'npm 1')
+  const config = { ...server(), machineNpmFile: join(folder, 'npm.tgz') }
+  expect((await openAssets(config)).npm).toEqual({ sha256: sha256('npm 1') })
+  const asset = await findAsset(config, sha256('npm 1'))
+  expect(await readFile(asset?.path ?? '', 'utf8')).toBe('npm 1')
 })
 
 test('a server serves its own programs before it has ordered anything', async () => {

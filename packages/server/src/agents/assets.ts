@@ -5,9 +5,11 @@ import { findKept, type KeptProgram, keepCopy, keepLink } from './kept-programs.
 export interface Assets {
   node: { sha256: string }
   runner: { sha256: string }
+  /** Absent where machines take the npm that their image has. */
+  npm?: { sha256: string }
 }
 
-type Files = Pick<Config, 'dataDir' | 'machineNodeFile' | 'machineRunnerFile'>
+type Files = Pick<Config, 'dataDir' | 'machineNodeFile' | 'machineRunnerFile' | 'machineNpmFile'>
 
 const opened = new WeakMap<object, Promise<Assets>>()
 
@@ -29,8 +31,13 @@ export function openAssets(config: Files): Promise<Assets> {
     keepLink(config.machineNodeFile, folders.node),
     // A build writes into the same file again.
     keepCopy(config.machineRunnerFile, folders.runner),
+    config.machineNpmFile === undefined ? undefined : keepCopy(config.machineNpmFile, folders.npm),
   ])
-    .then(([node, runner]) => ({ node: { sha256: node }, runner: { sha256: runner } }))
+    .then(([node, runner, npm]) => ({
+      node: { sha256: node },
+      runner: { sha256: runner },
+      ...(npm !== undefined && { npm: { sha256: npm } }),
+    }))
     .catch((error: unknown) => {
       opened.delete(config)
       throw error
@@ -44,8 +51,8 @@ export async function findAsset(config: Files, sha256: string): Promise<KeptProg
   if (!/^[0-9a-f]{64}$/.test(sha256)) return undefined
   const kept = await findIn(config, sha256)
   if (kept) return kept
-  const { node, runner } = await openAssets(config)
-  if (sha256 !== node.sha256 && sha256 !== runner.sha256) return undefined
+  const ours = Object.values(await openAssets(config))
+  if (!ours.some((asset) => asset.sha256 === sha256)) return undefined
   const own = await findIn(config, sha256)
   if (own) return own
   // Newer servers on the same directory, or somebody who emptied it, have removed what this one still orders.
@@ -55,10 +62,14 @@ export async function findAsset(config: Files, sha256: string): Promise<KeptProg
 }
 
 async function findIn(config: Files, sha256: string): Promise<KeptProgram | undefined> {
-  const { node, runner } = foldersOf(config)
-  return (await findKept(runner, sha256)) ?? (await findKept(node, sha256))
+  for (const folder of Object.values(foldersOf(config))) {
+    const kept = await findKept(folder, sha256)
+    if (kept) return kept
+  }
+  return undefined
 }
 
-function foldersOf({ dataDir }: Files): { node: string; runner: string } {
-  return { node: join(dataDir, 'assets', 'node'), runner: join(dataDir, 'assets', 'runner') }
+function foldersOf({ dataDir }: Files): Record<keyof Assets, string> {
+  const folder = (kind: string) => join(dataDir, 'assets', kind)
+  return { node: folder('node'), runner: folder('runner'), npm: folder('npm') }
 }

@@ -1,7 +1,6 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -83,6 +82,8 @@ const script = (change: Partial<MachineScript> = {}): string =>
   renderMachineScript({
     apiUrl,
     bootstrapToken: 'agb_one-time.token',
+    routers: ['10.8.96.5', 'fd00:8::/64'],
+    port: 7070,
     node: { sha256: sha256(fakeNode), version: '24.99.0' },
     runner: { sha256: sha256(fakeRunner) },
     ...change,
@@ -153,6 +154,7 @@ test('nothing that could end a quotation gets into it', () => {
   expect(() => script({ apiUrl: `http://example.com/$(id)` })).toThrow('apiUrl cannot stand')
   expect(() => script({ apiUrl: 'file:///etc/passwd' })).toThrow('not an http address')
   expect(() => script({ runner: { sha256: '../../x' } })).toThrow('runner.sha256 cannot stand')
+  expect(() => script({ routers: ['10.0.0.1', '10.0.0.2 accept; #'] })).toThrow('routers cannot stand')
   expect(() => script({ node: { sha256: sha256(''), version: '24' } })).toThrow('node.version cannot stand')
 })
 
@@ -294,81 +296,3 @@ const stateOf = (pid: number): string | undefined => {
     return undefined
   }
 }
-
-test('as root with systemd it makes the user and hands the runner to a unit', async ({ skip }) => {
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/bwrap'))
-    skip('needs root and bubblewrap for a system of its own')
-  // A system of its own to write to: /etc is a copy, /run and /opt are new, and systemctl writes down what it is told.
-  const etc = join(folder, 'etc')
-  const [opt, runDisk, stubs] = ['opt', 'run-disk', 'stubs'].map((name) => join(folder, name))
-  for (const path of [etc, opt, stubs, join(runDisk ?? '', 'systemd/system')])
-    mkdirSync(path ?? '', { recursive: true })
-  mkdirSync(join(etc, 'systemd/system'), { recursive: true })
-  for (const name of ['passwd', 'group', 'shadow', 'login.defs', 'nsswitch.conf', 'ld.so.cache']) {
-    if (existsSync(`/etc/${name}`)) writeFileSync(join(etc, name), readFileSync(`/etc/${name}`))
-  }
-  for (const name of ['passwd', 'group', 'shadow']) {
-    const path = join(etc, name)
-    if (existsSync(path)) {
-      const lines = readFileSync(path, 'utf8').split('\n')
-      writeFileSync(path, lines.filter((line) => !line.startsWith('agent:')).join('\n'))
-    }
-  }
-  writeFileSync(join(stubs ?? '', 'systemctl'), '#!/bin/sh\necho "systemctl $*" >>/opt/systemctl.log\n')
-  chmodSync(join(stubs ?? '', 'systemctl'), 0o755)
-  const sandbox = [
-    ...['/usr', '/bin', '/lib', '/lib64', '/sbin'].flatMap((path) => ['--ro-bind-try', path, path]),
-    ...['--bind', etc, '/etc', '--bind', opt ?? '', '/opt', '--bind', runDisk ?? '', '/run'],
-    ...['--ro-bind', stubs ?? '', '/usr/local/sbin', '--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'],
-    '--die-with-parent',
-  ]
-  const inside = async () => run('bwrap', [...sandbox, '/bin/bash', '-c', script()], { env: {} })
-  let first: { stdout: string; stderr: string }
-  try {
-    first = await inside()
-  } catch (error) {
-    if (String(error).includes('bwrap:')) skip('bubblewrap may not make a sandbox here')
-    throw error
-  }
-  expect(first.stdout).toContain('in the hands of systemd')
-  expect(first.stdout).not.toContain('warning')
-  const user = readFileSync(join(etc, 'passwd'), 'utf8')
-    .split('\n')
-    .find((line) => line.startsWith('agent:'))
-  expect(user).toMatch(/^agent:x:\d+:\d+::\/opt\/agentctl\/home:\/usr\/sbin\/nologin$/)
-  expect(statSync(join(opt ?? '', 'agentctl/home')).uid).toBe(Number(user?.split(':')[2]))
-  expect(statSync(join(opt ?? '', 'agentctl/runner')).uid).toBe(0)
-  const unit = readFileSync(join(etc, 'systemd/system/agentctl-runner.service'), 'utf8')
-  expect(unit.replaceAll(sha256(fakeNode), 'NODE').replaceAll(apiUrl, 'API')).toMatchInlineSnapshot(`
-    "[Unit]
-    Description=agentctl runner
-    Wants=network-online.target
-    After=network-online.target
-    StartLimitIntervalSec=0
-
-    [Service]
-    ExecStart=/opt/agentctl/node/NODE/bin/node /opt/agentctl/runner/current --api API --base /opt/agentctl --run /run/agentctl
-    Restart=always
-    RestartSec=100ms
-    # The agent outlives the runner: the next runner adopts it.
-    KillMode=process
-    TimeoutStopSec=75
-    LimitNOFILE=1048576
-    UMask=0022
-
-    [Install]
-    WantedBy=multi-user.target
-    "
-  `)
-  const calls = () =>
-    readFileSync(join(opt ?? '', 'systemctl.log'), 'utf8')
-      .trim()
-      .split('\n')
-  expect(calls()).toEqual([
-    'systemctl daemon-reload',
-    'systemctl enable --quiet agentctl-runner.service',
-    'systemctl start --no-block agentctl-runner.service',
-  ])
-  await inside()
-  expect(calls().filter((call) => call.includes('daemon-reload'))).toHaveLength(1)
-})

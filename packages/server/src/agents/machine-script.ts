@@ -1,9 +1,15 @@
+import { firewallPart } from './machine-firewall.ts'
+import { upkeepPart } from './machine-upkeep.ts'
+
 /** What a machine is made with; all of it ends up in its `user_data`. */
 export interface MachineScript {
   /** Address of the API as machines reach it. */
   apiUrl: string
   /** Good for one hello, so that it may lie where cloud-init keeps it. */
   bootstrapToken: string
+  /** Addresses or networks from which the port of the runner's proxy may be reached. */
+  routers: readonly string[]
+  port: number
   node: { sha256: string; version: string }
   runner: { sha256: string }
   /** npm as its registry packs it (gzipped, under `package/`); without it, installing is left to what the image has. */
@@ -14,7 +20,8 @@ export interface MachineScript {
  * The program that a machine runs when it boots: fetches Node and the runner by their hashes and keeps the runner
  * going. It can be run again at any time; each step looks whether its result is there, and none asks where it runs.
  */
-export function renderMachineScript({ apiUrl, bootstrapToken, node, runner, npm }: MachineScript): string {
+export function renderMachineScript(made: MachineScript): string {
+  const { apiUrl, bootstrapToken, routers, port, node, runner, npm } = made
   const url = new URL(apiUrl)
   if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error('apiUrl is not an http address')
   const settings = {
@@ -25,8 +32,10 @@ export function renderMachineScript({ apiUrl, bootstrapToken, node, runner, npm 
     runner_sha: accepted('runner.sha256', runner.sha256, /^[0-9a-f]{64}$/),
     npm_sha: npm ? accepted('npm.sha256', npm.sha256, /^[0-9a-f]{64}$/) : '',
   }
+  for (const router of routers) accepted('routers', router, /^[0-9a-fA-F.:]+(\/[0-9]{1,3})?$/)
   const lines = Object.entries(settings).map(([name, value]) => `${name}='${value}'`)
-  return ['#!/bin/bash', 'set -eu', ...lines, BODY].join('\n')
+  const parts = [SYSTEM, firewallPart(routers, port), PROGRAMS, upkeepPart, RUNNER]
+  return ['#!/bin/bash', 'set -eu', ...lines, ...parts].join('\n')
 }
 
 /** Between single quotes of the script nothing may stand that ends them; the value itself is never shown. */
@@ -35,7 +44,7 @@ function accepted(name: string, value: string, shape: RegExp): string {
   return value
 }
 
-const BODY = `
+const SYSTEM = `
 umask 022
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 base="\${AGENTCTL_BASE:-/opt/agentctl}"
@@ -45,15 +54,43 @@ current="$base/runner/current"
 
 say() { printf 'agentctl: %s\\n' "$*"; }
 
-# Where base is elsewhere, the rest of the system belongs to somebody else: no user and no unit is made there.
+# Where base is elsewhere, the rest of the system belongs to somebody else: no user, no unit and no filter is made there.
 owns_system() { [ "$base" = /opt/agentctl ] && [ "$(id -u)" = 0 ]; }
+
+# settle FILE: writes what it is given there; true when that changed anything.
+settle() {
+  cat >"$1.next"
+  if cmp -s "$1.next" "$1"; then
+    rm -f "$1.next"
+    return 1
+  fi
+  mv -f "$1.next" "$1"
+}
+
+# unit NAME: makes systemd know it and start it at each boot.
+unit() {
+  if settle "/etc/systemd/system/$1"; then systemctl daemon-reload; fi
+  systemctl enable --quiet "$1"
+}
+
+# At the first boot the system's own updates may be at work; apt waits for them.
+install_packages() {
+  local attempt
+  for attempt in 1 2 3; do
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 update || say 'warning: lists of packages are not fresh'
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 --yes --no-install-recommends install "$@" >/dev/null && return 0
+    [ "$attempt" = 3 ] || sleep 5
+  done
+  return 1
+}
 
 mkdir -p "$base/node/$node_sha/bin" "$base/runner" "$base/blobs" "$base/releases" "$base/home" "$run"
 chmod 700 "$base/blobs" "$run"
 
 if ! id agent >/dev/null 2>&1; then
-  if ! owns_system || ! useradd --system --user-group --no-create-home --home-dir "$base/home" \\
-    --shell /usr/sbin/nologin agent >/dev/null 2>&1; then
+  if owns_system; then
+    useradd --system --user-group --no-create-home --home-dir "$base/home" --shell /usr/sbin/nologin agent
+  else
     say "warning: there is no user 'agent' and none can be made; agents run as $(id -un 2>/dev/null || id -u)"
   fi
 fi
@@ -61,6 +98,29 @@ if [ "$(id -u)" = 0 ] && id agent >/dev/null 2>&1; then
   chown agent:"$(id -gn agent)" "$base/home"
 fi
 
+if owns_system; then
+  missing=''
+  command -v nft >/dev/null 2>&1 || missing="$missing nftables"
+  # Debian and Ubuntu pack what a virtual environment begins with apart from Python.
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
+  case "$api" in
+    https:*)
+      command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || missing="$missing curl"
+      [ -s /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+      ;;
+  esac
+  [ -z "$missing" ] || install_packages $missing || say "warning: these could not be installed:$missing"
+  # Memory that is swapped out would be on the disk, and with the disk in its snapshot: secrets too.
+  if [ -d /run/systemd/system ] && [ "$(systemctl is-enabled swap.target 2>/dev/null || :)" != masked ]; then
+    systemctl mask --quiet swap.target
+  fi
+  if [ "$(wc -l </proc/swaps)" -gt 1 ]; then
+    swapoff --all || say 'warning: swap space cannot be switched off'
+  fi
+fi
+`
+
+const PROGRAMS = `
 # The image may have none of the programs that download; bash itself speaks TCP.
 fetch() {
   if command -v curl >/dev/null 2>&1; then
@@ -137,6 +197,7 @@ if [ -n "$npm_sha" ]; then
     rm -rf "$modules/npm" "$modules/npm.next"
     mkdir "$modules/npm.next"
     tar --extract --gzip --no-same-owner --strip-components=1 --file "$modules/npm.tgz" --directory "$modules/npm.next"
+    chmod 755 "$modules/npm.next/bin/npm-cli.js" "$modules/npm.next/bin/npx-cli.js"
     : >"$modules/npm.next/.from-$npm_sha"
     mv -T "$modules/npm.next" "$modules/npm"
     rm -f "$modules/npm.tgz"
@@ -159,14 +220,16 @@ if [ ! -s "$run/credential.json" ]; then
   (umask 077; printf '%s\\n' "$token" >"$run/bootstrap.next")
   mv -f "$run/bootstrap.next" "$run/bootstrap"
 fi
+`
 
+const RUNNER = `
 if owns_system && [ -d /run/systemd/system ]; then
-  unit=/etc/systemd/system/agentctl-runner.service
-  cat >"$unit.next" <<UNIT
+  unit agentctl-runner.service <<UNIT
 [Unit]
 Description=agentctl runner
+Requires=agentctl-firewall.service
 Wants=network-online.target
-After=network-online.target
+After=agentctl-firewall.service network-online.target
 StartLimitIntervalSec=0
 
 [Service]
@@ -176,24 +239,22 @@ RestartSec=100ms
 # The agent outlives the runner: the next runner adopts it.
 KillMode=process
 TimeoutStopSec=75
+# Also for the agent, which inherits them: no program makes it somebody else, and its memory is not left on the disk.
+NoNewPrivileges=yes
+LimitCORE=0
 LimitNOFILE=1048576
 UMask=0022
 
 [Install]
 WantedBy=multi-user.target
 UNIT
-  if ! cmp -s "$unit.next" "$unit"; then
-    mv -f "$unit.next" "$unit"
-    systemctl daemon-reload
-  else
-    rm -f "$unit.next"
-  fi
-  systemctl enable --quiet agentctl-runner.service
   # cloud-init runs this script before the boot is complete; to wait for the start could be to wait for itself.
   systemctl start --no-block agentctl-runner.service
   say "the runner is in the hands of systemd"
+  upkeep
   exit 0
 fi
+! owns_system || upkeep
 
 # Without systemd this script stays and starts the runner again whenever it ends, as after an update of itself.
 if command -v flock >/dev/null 2>&1; then

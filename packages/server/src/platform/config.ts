@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import type { RequestQuotas } from './request-limits.ts'
 import { Secret } from './secret.ts'
@@ -68,9 +69,12 @@ export interface Config {
   graceDays: number
   /** How long a worker's claim holds without a heartbeat. */
   leaseSeconds: number
-  /** Node and the runner that machines fetch by their hash. */
+  /** Node, the runner and npm's own package that machines fetch by their hash; without npm they have their image's. */
   machineNodeFile: string
   machineRunnerFile: string
+  machineNpmFile: string | undefined
+  /** Addresses and networks of routers: machines let nobody else in. */
+  routerAddresses: readonly string[]
 }
 
 /** A bucket of an S3-compatible store, for nothing but contents. */
@@ -183,6 +187,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     leaseSeconds: number('LEASE_SECONDS', 15),
     machineNodeFile: text('MACHINE_NODE_FILE'),
     machineRunnerFile: text('MACHINE_RUNNER_FILE'),
+    machineNpmFile: optional('MACHINE_NPM_FILE'),
+    routerAddresses: routerAddresses(text('ROUTER_ADDRESSES', '127.0.0.0/8')),
   }
   if (missing.length > 0) throw new ConfigError(`Set these environment variables: ${missing.join(', ')}.`)
   return config
@@ -233,6 +239,20 @@ function operatorsOf(env: Readonly<Record<string, string | undefined>>): Operato
     throw new ConfigError('Set DATABASE_OPERATOR_URL: operators work under a database role of their own.')
   }
   return operators
+}
+
+function routerAddresses(list: string): string[] {
+  return list.split(',').map((item) => {
+    const [address = '', prefix, ...rest] = item.trim().split('/')
+    const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0
+    const isNetwork = /^\d{1,3}$/.test(prefix ?? '') && Number(prefix) > 0 && Number(prefix) <= bits
+    if (bits === 0 || rest.length > 0 || !(prefix === undefined || isNetwork)) {
+      throw new ConfigError(
+        'ROUTER_ADDRESSES must be IP addresses or networks with commas between, like 10.8.96.0/28.',
+      )
+    }
+    return item.trim()
+  })
 }
 
 function stripeOf(env: Readonly<Record<string, string | undefined>>): Config['stripe'] {
