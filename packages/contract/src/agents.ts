@@ -233,6 +233,7 @@ export const agentEndpoints = defineEndpoints({
       follow: z.enum(['true', 'false']).optional(),
     }),
     rawResponse: 'application/x-ndjson',
+    responseLine: LogRecord,
   },
   'GET /v1/agents/:agent/secrets': {
     id: 'listSecrets',

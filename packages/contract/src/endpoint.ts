@@ -24,9 +24,9 @@ export type Scope = (typeof scopes)[number]
  * - `session`: a person's session only, never an API key.
  * - `machine`: the runner on an agent's machine, by its machine credential.
  * - `operator`: somebody who runs the service, by a credential of their own; to others it is as if it did not exist.
- * - a scope and the lowest role in the namespace concerned: a session with that role, or a key that also has the scope.
+ * - a scope: any session, or a key that has the scope; with a role, in a namespace where the account has at least that.
  */
-export type Access = 'public' | 'account' | 'session' | 'machine' | 'operator' | { scope: Scope; role: Role }
+export type Access = 'public' | 'account' | 'session' | 'machine' | 'operator' | { scope: Scope; role?: Role }
 
 export interface Endpoint {
   id: string
@@ -46,7 +46,9 @@ export interface Endpoint {
   response?: z.ZodType
   /** An answer that is not one JSON document: its media type. */
   rawResponse?: string
-  /** Problems beyond those that follow from the rest of this description (access, parameters, body, idempotency key). */
+  /** For a raw answer of one JSON document a line: what each of them is. */
+  responseLine?: z.ZodType
+  /** Problems beyond those that follow from the rest of this description (`problemsOf`). */
   problems?: readonly ProblemCode[]
   /** The caller must send `Idempotency-Key`. */
   idempotencyKey?: true
@@ -64,3 +66,7 @@ export type ParamNames<R extends string> = R extends `${string}:${infer P}/${inf
     : never
 
 export type Params<R extends string> = { [K in ParamNames<R>]: string }
+
+export function pathParams(route: Route): string[] {
+  return [...route.matchAll(/:(\w+)/g)].map(([, name = '']) => name)
+}

@@ -117,6 +117,9 @@ export const Account = z.strictObject({
   wallets: z.array(z.strictObject({ address: z.string(), linkedAt: Time })),
 })
 
+/** Keys are of the caller's own account. */
+const manageKeys = { scope: 'keys:manage' } as const
+
 export const identityEndpoints = defineEndpoints({
   'POST /v1/logins/phone': {
     id: 'startPhoneLogin',
@@ -227,13 +230,13 @@ export const identityEndpoints = defineEndpoints({
   'GET /v1/keys': {
     id: 'listKeys',
     summary: 'API keys of the account',
-    access: 'account',
+    access: manageKeys,
     response: z.strictObject({ keys: z.array(Key) }),
   },
   'POST /v1/keys': {
     id: 'createKey',
     summary: 'Make an API key; a key cannot make a wider one than itself',
-    access: 'account',
+    access: manageKeys,
     status: 201,
     body: z.strictObject({
       name: z.string().min(1).max(64),
@@ -248,7 +251,7 @@ export const identityEndpoints = defineEndpoints({
   'POST /v1/keys/:key/rotate': {
     id: 'rotateKey',
     summary: 'Make a successor; the old key works on for the overlap',
-    access: 'account',
+    access: manageKeys,
     status: 201,
     body: z.strictObject({ overlapSeconds: z.int().min(0).max(2_592_000).optional() }),
     response: NewKey,
@@ -257,7 +260,7 @@ export const identityEndpoints = defineEndpoints({
   'DELETE /v1/keys/:key': {
     id: 'revokeKey',
     summary: 'Revoke a key at once',
-    access: 'account',
+    access: manageKeys,
     status: 204,
   },
 

@@ -8,6 +8,18 @@ export const platformEndpoints = defineEndpoints({
     access: 'public',
     response: z.strictObject({ status: z.literal('ok'), version: z.string(), time: z.iso.datetime() }),
   },
+  'GET /openapi.json': {
+    id: 'showOpenApi',
+    summary: 'This document',
+    access: 'public',
+    rawResponse: 'application/json',
+  },
+  'GET /docs': {
+    id: 'showDocumentation',
+    summary: 'This document, as a page',
+    access: 'public',
+    rawResponse: 'text/html',
+  },
   'GET /policy': {
     id: 'showPolicyPage',
     summary: 'The privacy policy, as a page',

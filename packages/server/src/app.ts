@@ -1,9 +1,11 @@
+import { openApiDocument } from '@agentctl/contract/openapi.ts'
 import type { Hono } from 'hono'
 import { z } from 'zod'
 import { machineGate } from './agents/machines.ts'
 import { agentRoutes } from './agents/routes.ts'
 import { cardRoutes } from './billing/card-routes.ts'
 import { billingRoutes } from './billing/routes.ts'
+import { docsPage } from './console/docs-page.ts'
 import type { Deps } from './deps.ts'
 import { callerGate } from './identity/access.ts'
 import { identityRoutes } from './identity/routes.ts'
@@ -43,6 +45,9 @@ export function createApp(
   cardRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
   operatorRoutes(api, deps)
+  const openApi = openApiDocument({ url: deps.config.apiUrl, version: VERSION })
+  api.on('GET /openapi.json', async () => Response.json(openApi))
+  api.on('GET /docs', async () => page(await docsPage(openApi)))
   api.on('GET /policy', async () => page(String(await policyPage())))
   if (movable) {
     const Move = z.strictObject({ advanceSeconds: z.number().min(0).max(315_360_000) })

@@ -80,10 +80,7 @@ function userRoutes(api: Api, deps: Parts, until: Until): void {
   })
   api.on('POST /v1/deploys/plan', ({ caller, body, role }) => planDeploy(deps, caller, body, asked(role)))
   api.on('POST /v1/blobs', async ({ caller, query, raw, role }) => {
-    const type = raw.headers.get('content-type')?.split(';')[0]?.trim()
-    if (type !== BLOB_STREAM_MEDIA_TYPE || !raw.body) {
-      throw new Problem('invalid_request', `The body must be ${BLOB_STREAM_MEDIA_TYPE}.`)
-    }
+    if (!raw.body) throw new Problem('invalid_request', `The body must be ${BLOB_STREAM_MEDIA_TYPE}.`)
     return storeUpload(deps, caller, { namespace: query.namespace, body: raw.body }, asked(role))
   })
   api.on('POST /v1/deploys', async ({ caller, body, idempotencyKey = '', role }) =>

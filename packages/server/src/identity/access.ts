@@ -1,4 +1,4 @@
-import { type Role, roles, type Scope } from '@agentctl/contract/endpoint.ts'
+import { type Role, roles } from '@agentctl/contract/endpoint.ts'
 import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
@@ -101,13 +101,6 @@ export async function enterNamespace(
 /** Whether a role includes another: viewer < developer < admin < owner. */
 export function roleReaches(role: Role, wanted: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(wanted)
-}
-
-/** For endpoints that any credential may call, but keys only with this scope. */
-export function requireScope(caller: Caller, scope: Scope): void {
-  if (caller.scopes !== 'all' && !caller.scopes.includes(scope)) {
-    throw new Problem('forbidden', `This API key lacks the scope ${scope}.`)
-  }
 }
 
 /** Step-up: whoever found an open session must not be able to make it last, nor to lock its owner out. */

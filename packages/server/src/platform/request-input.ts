@@ -33,7 +33,10 @@ export function readQuery({ query: schema, rawResponse }: Endpoint, search: URLS
 }
 
 export async function readBody(endpoint: Endpoint, raw: Request): Promise<unknown> {
-  if (endpoint.rawBody) return undefined
+  if (endpoint.rawBody) {
+    requireMediaType(raw, endpoint.rawBody)
+    return undefined
+  }
   const length = raw.headers.get('content-length')
   if (!endpoint.body) {
     if ((length !== null && length !== '0') || raw.headers.has('transfer-encoding')) {
@@ -55,7 +58,7 @@ export async function readBody(endpoint: Endpoint, raw: Request): Promise<unknow
 }
 
 /** Refuses a body of another kind, or one that is packed: a small one could unpack to any size. */
-export function requireMediaType(raw: Request, wanted: string): void {
+function requireMediaType(raw: Request, wanted: string): void {
   const type = raw.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
   if (type !== wanted) throw new Problem('unsupported_media_type', `The body must be ${wanted}.`)
   if ((raw.headers.get('content-encoding') ?? 'identity') !== 'identity') {
