@@ -34,6 +34,12 @@ export interface LocalFile {
   twilio: { url: string }
   vultr: { url: string }
   stripe: { url: string }
+  /** The edge takes HTTPS for agents' names and domains; programs must be told its authority. */
+  cloudflare: {
+    url: string
+    dns: { address: string; port: number }
+    edge: { address: string; port: number; caFile: string }
+  }
 }
 
 export interface Cloud {
@@ -91,7 +97,9 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     twilio: { url: local.twilio.url },
     vultr: { url: local.vultr.url },
     stripe: { url: local.stripe.url },
+    cloudflare: { url: local.cloudflare.url, dns: local.cloudflare.dns, edge: local.cloudflare.edge },
   }
+  local.cloudflare.setOrigin(file.routerUrl)
   local.stripe.setWebhook(`${apiUrl}/v1/webhooks/stripe`)
   const localFile = join(dataDir, 'local.json')
   writeFileSync(localFile, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
@@ -138,6 +146,17 @@ function environmentOfServer(
     STRIPE_SECRET_KEY: local.stripe.secretKey,
     STRIPE_WEBHOOK_SECRET: local.stripe.webhookSecret,
     STRIPE_BASE_URL: local.stripe.url,
+    // What the edge says about its visitors is believed.
+    CLIENT_ADDRESS_HEADER: 'CF-Connecting-IP',
+    AGENT_DOMAIN: local.cloudflare.zoneName,
+    CLOUDFLARE_API_TOKEN: local.cloudflare.apiToken,
+    CLOUDFLARE_ZONE_ID: local.cloudflare.zoneId,
+    CLOUDFLARE_ZONE_NAME: local.cloudflare.zoneName,
+    CLOUDFLARE_FALLBACK_ORIGIN: local.cloudflare.fallbackOrigin,
+    CLOUDFLARE_BASE_URL: local.cloudflare.url,
+    DNS_SERVERS: `${local.cloudflare.dns.address}:${local.cloudflare.dns.port}`,
+    EDGE_PORT: String(local.cloudflare.edge.port),
+    EDGE_CA_FILE: local.cloudflare.edge.caFile,
     CHAIN_ID: String(local.chain.chainId),
     CHAIN_RPC_URL: local.chain.rpcUrl,
     CHAIN_NAME: 'local',

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Chain, startChain } from './chain.ts'
+import { type Cloudflare, startCloudflare } from './cloudflare/cloudflare.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
 import { type Stripe, startStripe } from './stripe/stripe.ts'
 import { startTwilio, type Twilio } from './twilio/twilio.ts'
@@ -24,6 +25,7 @@ export interface LocalCloud {
   twilio: Twilio
   vultr: Vultr
   stripe: Stripe
+  cloudflare: Cloudflare
   stop(): Promise<void>
 }
 
@@ -42,6 +44,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     startTwilio({ dataDir, log }),
     startVultr({ dataDir, log, ...(sandbox === undefined ? {} : { sandbox }) }),
     startStripe({ dataDir, log }),
+    startCloudflare({ dataDir, log }),
   ] as const
   const started = await Promise.allSettled(starting)
   const stopAll = async () => {
@@ -54,7 +57,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     await stopAll().catch((error) => log(`while stopping: ${error}`))
     throw failed.reason
   }
-  const [database, chain, twilio, vultr, stripe] = await Promise.all(starting)
+  const [database, chain, twilio, vultr, stripe, cloudflare] = await Promise.all(starting)
   let stopped: Promise<void> | undefined
   return {
     database,
@@ -62,6 +65,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     twilio,
     vultr,
     stripe,
+    cloudflare,
     stop: () => {
       stopped ??= stopAll()
       return stopped

@@ -44,7 +44,12 @@ test.each<[string, Partial<Exchange>, RegExp | undefined]>([
   ['an answer with a field too few', { answer: exchange({}).answer.replace('"size":1,', '') }, /'size'/],
   ['an undocumented status', { status: 200 }, /not documented/],
   ['an unknown operation', { path: '/v2/snapshot' }, /no such operation/],
-  ['an error of another shape', { status: 400, answer: '{"message":"no"}' }, /names another status/],
+  ['an error of another shape', { status: 400, answer: '{"message":"no"}' }, /required property 'error'/],
+  [
+    'an error of another status',
+    { status: 400, answer: '{"error":"no","status":404}' },
+    /names another status/,
+  ],
 ])('%s', (_, change, expected) => {
   if (!(found instanceof SpecCheck)) return expect(found.missing).toContain('AGENTCTL_SPECS_DIR')
   const said = found.check(exchange(change)).join('\n')

@@ -31,15 +31,16 @@ const TRIES = 3
 /** A longer wait is left to the caller: after too many requests Cloudflare answers nobody for five minutes. */
 const PAUSE_SECONDS_MAX = 5
 const RETRY_AFTER_SECONDS_MAX = 600
-/** 1,200 in five minutes are allowed to all processes together; four of these stay within that. */
-const REQUESTS_PER_SECOND = 1
-const BURST = 20
+/** 1,200 in five minutes are allowed to all processes together: these make 300, and four processes stay within that. */
+const REQUESTS_PER_SECOND = 0.8
+const BURST = 60
 
 /** The SDK is loaded at the first use: it takes half a second, and many processes never need it. */
 export function connectCloudflare(deps: {
   cloudflare: NonNullable<Config['cloudflare']>
   transport: Pick<Transport, 'send'>
   log: Log
+  timeoutMs?: number
 }): CloudflareConnection {
   const { log } = deps
   const bucket = tokenBucket(REQUESTS_PER_SECOND, BURST)
@@ -95,6 +96,7 @@ export function isMissing(answer: CloudflareAnswer<unknown>): boolean {
 
 async function openClient(deps: Parameters<typeof connectCloudflare>[0]): Promise<Cloudflare> {
   const { default: CloudflareClient } = await import('cloudflare')
+  const timeout = deps.timeoutMs ?? TIMEOUT_MS
   return new CloudflareClient({
     apiToken: deps.cloudflare.apiToken.reveal(),
     // Unless told not to, the SDK looks for older kinds of credentials in the environment, and sends those too.
@@ -102,10 +104,10 @@ async function openClient(deps: Parameters<typeof connectCloudflare>[0]): Promis
     apiEmail: null,
     userServiceKey: null,
     baseURL: `${deps.cloudflare.baseUrl.replace(/\/+$/, '')}/client/v4`,
-    fetch: outspokenFetch(fetchOver(deps.transport, TIMEOUT_MS)),
+    fetch: outspokenFetch(fetchOver(deps.transport, timeout)),
     // It would repeat a POST, which makes a second one.
     maxRetries: 0,
-    timeout: TIMEOUT_MS,
+    timeout,
     logLevel: 'off',
   })
 }

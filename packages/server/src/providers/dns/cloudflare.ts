@@ -98,17 +98,18 @@ const Hostname = z.object({
 })
 const HostnamePage = z.object({
   result: z.array(Hostname),
-  result_info: z.object({ page: z.number(), total_pages: z.number() }),
+  result_info: z.object({ total_count: z.number() }),
 })
 
 export function openHostnames(deps: {
   config: Pick<Config, 'agentDomain' | 'domains'> & { cloudflare: NonNullable<Config['cloudflare']> }
   transport: Pick<Transport, 'send'>
   log: Log
+  timeoutMs?: number
 }): Hostnames {
-  const { config, transport, log } = deps
+  const { config } = deps
   const { zoneId: zone_id } = config.cloudflare
-  const connection = connectCloudflare({ cloudflare: config.cloudflare, transport, log })
+  const connection = connectCloudflare({ ...deps, cloudflare: config.cloudflare })
   const { ask, once } = connection
 
   const list = async (filter: { hostname?: { exact: string } }): Promise<CustomHostname[]> => {
@@ -119,7 +120,7 @@ export function openHostnames(deps: {
         await ask((client) => client.customHostnames.list(query), HostnamePage),
       )
       found.push(...result.map(viewOf))
-      if (result.length === 0 || page >= result_info.total_pages) return found
+      if (result.length === 0 || page * PER_PAGE >= result_info.total_count) return found
     }
   }
 

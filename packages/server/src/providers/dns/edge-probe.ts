@@ -142,6 +142,8 @@ function troubleOfConnection(code: string, hostname: string): string {
   if (code === 'ECONNREFUSED' || code === 'EHOSTUNREACH' || code === 'ENETUNREACH') {
     return 'Our edge cannot be reached.'
   }
-  if (code.startsWith('ERR_SSL')) return `Our edge has no certificate for ${hostname} yet.`
+  // An alert of the edge, which comes as the one or the other.
+  if (code.startsWith('ERR_SSL') || code === 'EPROTO')
+    return `Our edge has no certificate for ${hostname} yet.`
   return 'Our edge broke the connection off.'
 }
