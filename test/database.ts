@@ -19,13 +19,8 @@ export async function testDatabase(): Promise<TestDatabase> {
   const url = new URL(server)
   url.pathname = `/${name}`
   await migrate(url.href)
-  const db = openDb({
-    app: url.href,
-    jobs: url.href,
-    operator: url.href,
-    assumeRoles: true,
-    connectionsMax: 10,
-  })
+  const login = { url: url.href, assume: true }
+  const db = openDb({ app: login, jobs: login, operator: login, connectionsMax: 10 })
   const close = async (): Promise<void> => {
     await db.close()
     await admin.unsafe(`drop database if exists ${name} with (force)`)

@@ -36,7 +36,7 @@ beforeAll(async () => {
   agent = await agents.add({ port: machine.port, credential: server.routerCredential })
   const unused = 'unused'
   const config = readConfig({
-    DATABASE_URL: unused,
+    DATABASE_URL: 'postgres://127.0.0.1/unused',
     ROUTER_PORT: '0',
     TWILIO_ACCOUNT_SID: unused,
     TWILIO_AUTH_TOKEN: unused,

@@ -24,13 +24,8 @@ export default async function scanner(): Promise<Figure[]> {
   const postgres = await startPostgres({ dataDir, log: () => {} })
   const paying = await payingChain()
   const transport = openTransport({ processors: [], infrastructure: [paying.local.rpcUrl] })
-  const db = openDb({
-    app: postgres.url,
-    jobs: postgres.url,
-    operator: postgres.url,
-    assumeRoles: true,
-    connectionsMax: 4,
-  })
+  const login = { url: postgres.url, assume: true }
+  const db = openDb({ app: login, jobs: login, operator: login, connectionsMax: 4 })
   try {
     await migrate(postgres.url)
     for (let payment = 0; payment < PAYMENTS; payment++) {

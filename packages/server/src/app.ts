@@ -20,7 +20,7 @@ import { policyPage } from './privacy/policy-page.ts'
 
 /** The whole API. `movable` is there in the local cloud only: with it the clock of everything can be moved. */
 export function createApp(
-  deps: Deps,
+  deps: Omit<Deps, 'machines'>,
   movable?: MovableClock,
   stopping: AbortSignal = AbortSignal.abort(),
   limits?: RequestLimits,

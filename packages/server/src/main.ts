@@ -1,21 +1,13 @@
 import { parseArgs } from 'node:util'
-import { readConfig } from './platform/config.ts'
+import { type Role, readConfig, readOwnerUrl, roles } from './platform/config.ts'
 import { faultOf, jsonLog } from './platform/log.ts'
-import { type Role, roles, startServer } from './server.ts'
+import { migrate } from './platform/migrate.ts'
+import { startServer } from './server.ts'
 
 const log = jsonLog((line) => process.stdout.write(line))
 
-function chosenRoles(): Role[] {
-  const { values } = parseArgs({ options: { roles: { type: 'string', default: roles.join(',') } } })
-  return values.roles.split(',').map((name) => {
-    const role = roles.find((known) => known === name)
-    if (!role) throw new Error(`There is no role ${name}; choose from ${roles.join(', ')}.`)
-    return role
-  })
-}
-
-try {
-  const server = await startServer({ config: readConfig(), log, roles: chosenRoles() })
+async function serve(chosen: Role[]): Promise<void> {
+  const server = await startServer({ config: readConfig(undefined, chosen), log, roles: chosen })
   const stop = (): void => {
     server.stop().then(
       () => process.exit(0),
@@ -27,6 +19,27 @@ try {
   }
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
+}
+
+function rolesFrom(names: string): Role[] {
+  return names.split(',').map((name) => {
+    const role = roles.find((known) => known === name)
+    if (!role) throw new Error(`There is no role ${name}; choose from ${roles.join(', ')}.`)
+    return role
+  })
+}
+
+try {
+  const { values } = parseArgs({
+    options: {
+      roles: { type: 'string', default: roles.join(',') },
+      migrate: { type: 'boolean', default: false },
+    },
+  })
+  if (values.migrate) {
+    const ran = await migrate(readOwnerUrl())
+    log.info('The database is up to date', { count: ran.length })
+  } else await serve(rolesFrom(values.roles))
 } catch (error) {
   // Settings and files of the operator, never anything of a user's.
   process.stdout.write(`error: ${error instanceof Error ? error.message : String(error)}\n`)

@@ -8,15 +8,17 @@ import { identityWork, scheduleIdentityWork } from './identity/operations.ts'
 import { operatorWork, scheduleOperatorWork } from './operators/operations.ts'
 import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
-import type { Config } from './platform/config.ts'
-import { openDb } from './platform/db.ts'
+import type { Config, Role } from './platform/config.ts'
+import { openDb, type RoleLogin } from './platform/db.ts'
+import { tellHealth } from './platform/health.ts'
 import { closeServer, listen } from './platform/http-server.ts'
 import { checkKeys } from './platform/key-check.ts'
 import { openKeyring, openPepper } from './platform/keyring.ts'
 import { faultOf, type Log } from './platform/log.ts'
-import { migrate } from './platform/migrate.ts'
+import { awaitMigrations, migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
 import { openRequestLimits } from './platform/request-limits.ts'
+import type { Secret } from './platform/secret.ts'
 import { s3Blobs } from './providers/blobs/s3.ts'
 import { openCards } from './providers/cards/stripe.ts'
 import { openChain } from './providers/chain/evm.ts'
@@ -27,17 +29,21 @@ import { keepPreparing } from './providers/dns/keep-preparing.ts'
 import { openLiveDns } from './providers/dns/live-dns.ts'
 import { openMachines } from './providers/machines/vultr.ts'
 import { openSms } from './providers/sms/twilio.ts'
-import { openTransport } from './providers/transport.ts'
+import { openTransport, type Transport } from './providers/transport.ts'
 import { startRouter } from './router/router.ts'
-
-/** api answers clients and machines · router carries traffic to agents · worker does the durable work */
-export const roles = ['api', 'router', 'worker'] as const
-export type Role = (typeof roles)[number]
 
 export interface RunningServer {
   /** Stops in order: no new requests, work under way ends, connections close. */
   stop(): Promise<void>
 }
+
+/** How long a new version waits for the job that migrates. */
+const MIGRATIONS_WITHIN_MS = 120_000
+
+type Stop = () => Promise<void>
+type Basis = Pick<Deps, 'config' | 'db' | 'clock' | 'log' | 'keyring'>
+/** What answering callers and working have in common. */
+type Common = Omit<Deps, 'pepper' | 'sms' | 'machines'>
 
 export async function startServer({
   config,
@@ -48,103 +54,142 @@ export async function startServer({
   log: Log
   roles: readonly Role[]
 }): Promise<RunningServer> {
-  await migrate(config.databaseUrl.reveal())
-  const keyring = openKeyring(config.keyringFile)
-  const pepper = openPepper(config.pepperFile)
-  await checkKeys(config.databaseUrl.reveal(), { keyring, pepper })
-  const clock = config.clockFile ? fileClock(config.clockFile) : systemClock
+  const plays = (role: Role): boolean => chosen.includes(role)
+  if (config.databaseUrl) await migrate(config.databaseUrl.reveal())
   const db = openDb({
-    app: (config.databaseAppUrl ?? config.databaseUrl).reveal(),
-    jobs: (config.databaseJobsUrl ?? config.databaseUrl).reveal(),
-    operator: (config.databaseOperatorUrl ?? config.databaseUrl).reveal(),
-    assumeRoles: config.databaseAppUrl === undefined,
+    app: plays('api') ? loginOf(config, config.databaseAppUrl) : undefined,
+    jobs: loginOf(config, config.databaseJobsUrl),
+    operator:
+      plays('api') && config.operators.length > 0 ? loginOf(config, config.databaseOperatorUrl) : undefined,
     connectionsMax: 10,
   })
-  const transport = openTransport({
-    processors: [
-      config.twilio.baseUrl,
-      config.vultr.baseUrl,
-      ...(config.stripe ? [config.stripe.baseUrl] : []),
-      ...(config.cloudflare ? [config.cloudflare.baseUrl] : []),
-      ...(config.blobs ? [config.blobs.endpoint] : []),
-    ],
-    infrastructure: [config.chain.rpcUrl],
-  })
-  const liveDns = openLiveDns(config.domains.dnsServers)
-  const { cloudflare } = config
-  const deps: Deps = {
-    config,
-    db,
-    clock,
-    log,
-    keyring,
-    pepper,
-    blobs: config.blobs
-      ? s3Blobs({ s3: config.blobs, transport, log })
-      : fileBlobs(`${config.dataDir}/blobs`),
-    sms: openSms({ config, transport, log }),
-    machines: openMachines(config, transport),
-    chain: openChain({ config, transport, log }),
-    transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
-    cards: config.stripe && openCards({ stripe: config.stripe, transport, log }),
-    hostnames: cloudflare && openHostnames({ config: { ...config, cloudflare }, transport, log }),
-    liveDns,
-    edgeProbe: openEdgeProbe(config.domains, liveDns),
+  const transport = openTransport(allowedHosts(config, plays))
+  const stops: Stop[] = [() => db.close(), () => transport.close()]
+  /** The last that was started stops first; what it works with is there until then. */
+  const stopAll = async (): Promise<void> => {
+    for (const stop of stops.reverse()) await stop().catch(() => {})
   }
-  const stops: (() => Promise<void>)[] = []
   try {
-    if (chosen.includes('api')) {
-      // At the start, so that this server can give out later what others order with the same programs now.
-      openAssets(config).catch((error: unknown) => {
-        log.error('The programs of machines cannot be kept; tried again with the next order', {
-          fault: faultOf(error),
-        })
-      })
-      const stopping = new AbortController()
-      const limits = openRequestLimits(deps, config.requestsPerMinute)
-      stops.push(() => limits.stop())
-      const movable = config.clockFile ? fileClock(config.clockFile) : undefined
-      const app = createApp(deps, movable, stopping.signal, limits)
-      const http = await listen(app.fetch, config.host, config.port)
-      stops.push(async () => {
-        stopping.abort()
-        await closeServer(http)
-      })
+    await awaitMigrations(db.jobs, MIGRATIONS_WITHIN_MS)
+    const keyring = openKeyring(config.keyringFile)
+    const pepper = plays('api') ? openPepper(config.pepperFile) : undefined
+    await checkKeys(db.jobs, { keyring, pepper })
+    const clock = config.clockFile ? fileClock(config.clockFile) : systemClock
+    const basis: Basis = { config, db, clock, log, keyring }
+    const alive: (() => boolean)[] = []
+    const started: Stop[] = []
+    if (plays('api') || plays('worker')) {
+      const common = openCommon(basis, transport)
+      if (pepper)
+        started.push(await startApi({ ...common, pepper, sms: openSms({ config, transport, log }) }))
+      if (plays('worker')) {
+        const working = await startWork({ ...common, machines: openMachines(config, transport) })
+        alive.push(working.isAlive)
+        started.push(working.stop)
+      }
     }
-    if (chosen.includes('router')) {
-      const router = await startRouter(deps)
-      stops.push(() => router.close())
+    if (plays('router')) {
+      const router = await startRouter(basis)
+      started.push(() => router.close())
     }
-    if (chosen.includes('worker')) {
-      await scheduleIdentityWork(deps)
-      await scheduleAgentWork(deps)
-      await scheduleBillingWork(deps)
-      await scheduleCardWork(deps)
-      await scheduleOperatorWork(deps)
-      const worker = await startWorker(
-        { ...deps, leaseSeconds: config.leaseSeconds },
-        {
-          ...identityWork(deps),
-          ...agentWork(deps),
-          ...billingWork(deps),
-          ...cardWork(deps),
-          ...operatorWork(deps),
-        },
-      )
-      stops.push(() => worker.stop())
-      if (deps.hostnames) stops.push(keepPreparing(deps.hostnames, log))
+    stops.push(() => Promise.allSettled(started.map((stop) => stop())).then(() => {}))
+    if (config.healthPort !== undefined) {
+      const asked = { db, host: config.host, port: config.healthPort }
+      const health = await tellHealth(asked, () => alive.every((isAlive) => isAlive()))
+      stops.unshift(() => health.close())
+      stops.push(async () => health.retire())
     }
   } catch (error) {
-    await Promise.allSettled(stops.map((stop) => stop()))
-    await Promise.all([db.close(), transport.close()])
+    await stopAll()
     throw error
   }
   log.info('Serving', { role: chosen.join(','), port: config.port })
   return {
     async stop() {
-      await Promise.allSettled(stops.map((stop) => stop()))
-      await Promise.all([db.close(), transport.close()])
+      await stopAll()
       log.info('Stopped', { role: chosen.join(',') })
+    },
+  }
+}
+
+function loginOf({ databaseUrl }: Config, own: Secret | undefined): RoleLogin {
+  const url = own ?? databaseUrl
+  if (!url) throw new Error('There is no URL of the database for this role.')
+  return { url: url.reveal(), assume: own === undefined }
+}
+
+/** Policy 2g, role by role: who carries traffic calls nobody, and only who works reaches the machines. */
+function allowedHosts(config: Config, plays: (role: Role) => boolean): Parameters<typeof openTransport>[0] {
+  if (!plays('api') && !plays('worker')) return { processors: [], infrastructure: [] }
+  return {
+    processors: [
+      ...(plays('api') ? [config.twilio.baseUrl] : []),
+      ...(plays('worker') ? [config.vultr.baseUrl] : []),
+      ...(config.stripe ? [config.stripe.baseUrl] : []),
+      ...(config.cloudflare ? [config.cloudflare.baseUrl] : []),
+      ...(config.blobs ? [config.blobs.endpoint] : []),
+    ],
+    infrastructure: [config.chain.rpcUrl],
+  }
+}
+
+function openCommon(basis: Basis, transport: Transport): Common {
+  const { config, log } = basis
+  const { blobs, cloudflare, stripe } = config
+  const liveDns = openLiveDns(config.domains.dnsServers)
+  return {
+    ...basis,
+    blobs: blobs ? s3Blobs({ s3: blobs, transport, log }) : fileBlobs(`${config.dataDir}/blobs`),
+    chain: openChain({ config, transport, log }),
+    transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
+    cards: stripe && openCards({ stripe, transport, log }),
+    hostnames: cloudflare && openHostnames({ config: { ...config, cloudflare }, transport, log }),
+    liveDns,
+    edgeProbe: openEdgeProbe(config.domains, liveDns),
+  }
+}
+
+async function startApi(deps: Omit<Deps, 'machines'>): Promise<Stop> {
+  const { config, log } = deps
+  // At the start, so that this server can give out later what others order with the same programs now.
+  openAssets(config).catch((error: unknown) => {
+    log.error('The programs of machines cannot be kept; tried again with the next order', {
+      fault: faultOf(error),
+    })
+  })
+  const stopping = new AbortController()
+  const limits = openRequestLimits(deps, config.requestsPerMinute)
+  const movable = config.clockFile ? fileClock(config.clockFile) : undefined
+  const app = createApp(deps, movable, stopping.signal, limits)
+  const http = await listen(app.fetch, config.host, config.port)
+  return async () => {
+    stopping.abort()
+    await closeServer(http)
+    await limits.stop()
+  }
+}
+
+async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(): boolean; stop: Stop }> {
+  await scheduleIdentityWork(deps)
+  await scheduleAgentWork(deps)
+  await scheduleBillingWork(deps)
+  await scheduleCardWork(deps)
+  await scheduleOperatorWork(deps)
+  const worker = await startWorker(
+    { ...deps, leaseSeconds: deps.config.leaseSeconds },
+    {
+      ...identityWork(deps),
+      ...agentWork(deps),
+      ...billingWork(deps),
+      ...cardWork(deps),
+      ...operatorWork(deps),
+    },
+  )
+  const stopPreparing = deps.hostnames && keepPreparing(deps.hostnames, deps.log)
+  return {
+    isAlive: worker.isAlive,
+    stop: async () => {
+      await Promise.all([worker.stop(), stopPreparing?.()])
     },
   }
 }

@@ -329,8 +329,8 @@ test('an operator reaches money, and nothing of agents, machines, secrets and se
 
 test('a service with roles of its own names is not started without one for its operators', () => {
   const env = {
-    DATABASE_URL: 'postgres://x',
-    DATABASE_APP_URL: 'postgres://app',
+    DATABASE_URL: 'postgres://127.0.0.1/x',
+    DATABASE_APP_URL: 'postgres://127.0.0.1/app',
     TWILIO_ACCOUNT_SID: 'x',
     TWILIO_AUTH_TOKEN: 'x',
     TWILIO_VERIFY_SERVICE_SID: 'x',
@@ -344,6 +344,6 @@ test('a service with roles of its own names is not started without one for its o
   expect(() => readConfig({ ...env, OPERATORS })).toThrow('DATABASE_OPERATOR_URL')
   expect(() => readConfig({ ...env, OPERATORS: 'alice=short' })).toThrow('name=hash')
   expect(() => readConfig({ ...env, OPERATORS: `${OPERATORS},${OPERATORS}` })).toThrow('twice')
-  const own = readConfig({ ...env, OPERATORS, DATABASE_OPERATOR_URL: 'postgres://o' }).operators
+  const own = readConfig({ ...env, OPERATORS, DATABASE_OPERATOR_URL: 'postgres://127.0.0.1/o' }).operators
   expect(own).toEqual([{ name: 'alice', tokenHash: Buffer.alloc(32, 0xaa) }])
 })

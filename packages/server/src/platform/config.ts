@@ -1,7 +1,30 @@
+import { existsSync } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
+import { DatabaseUrlError, readDatabaseUrl } from './database-url.ts'
 import type { RequestQuotas } from './request-limits.ts'
 import { Secret } from './secret.ts'
+
+/** api answers clients and machines · router carries traffic to agents · worker does the durable work */
+export const roles = ['api', 'router', 'worker'] as const
+export type Role = (typeof roles)[number]
+
+/**
+ * Who uses what has no default. A server neither asks for what its roles do not use nor takes it where it is set: the
+ * key to all machines is nothing that a server in reach of everybody should hold.
+ */
+const USERS: Readonly<Record<string, readonly Role[]>> = {
+  DATABASE_APP_URL: ['api'],
+  DATABASE_JOBS_URL: roles,
+  DATABASE_OPERATOR_URL: ['api'],
+  TWILIO_ACCOUNT_SID: ['api'],
+  TWILIO_AUTH_TOKEN: ['api'],
+  TWILIO_VERIFY_SERVICE_SID: ['api'],
+  VULTR_API_KEY: ['worker'],
+  CHAIN_RPC_URL: ['api', 'worker'],
+  MACHINE_NODE_FILE: ['api', 'worker'],
+  MACHINE_RUNNER_FILE: ['api', 'worker'],
+}
 
 /** Everything that differs between a laptop and production. This file alone reads the environment. */
 export interface Config {
@@ -13,7 +36,10 @@ export interface Config {
   /** Domain under which agents have their addresses, and the whole address with `{label}` in it. */
   agentDomain: string
   agentUrlTemplate: string
-  databaseUrl: Secret
+  /** Where to answer whether this server is alive and ready; undefined: nowhere. */
+  healthPort: number | undefined
+  /** The owner of the tables, who migrates at the start; undefined in production, where a job of its own does. */
+  databaseUrl: Secret | undefined
   databaseAppUrl: Secret | undefined
   databaseJobsUrl: Secret | undefined
   databaseOperatorUrl: Secret | undefined
@@ -111,9 +137,14 @@ export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
-export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  chosen: readonly Role[] = roles,
+): Config {
   const missing: string[] = []
+  const isUsed = (name: string): boolean => USERS[name]?.some((role) => chosen.includes(role)) ?? true
   const text = (name: string, fallback?: string): string => {
+    if (!isUsed(name)) return ''
     const value = env[name]
     if (value !== undefined && value !== '') return value
     if (fallback === undefined) missing.push(name)
@@ -126,10 +157,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     if (value !== '' && !/^\d{1,15}$/.test(value)) throw new ConfigError(`${name} must be a whole number.`)
     return Number(value)
   }
-  const optionalSecret = (name: string): Secret | undefined => {
-    const value = optional(name)
-    return value === undefined ? undefined : new Secret(value)
+  const keyFile = (name: string, fallback: string): string => {
+    const path = optional(name)
+    // A file that somebody has named is theirs to make: another one in its place would open nothing.
+    if (path && !existsSync(path)) {
+      throw new ConfigError(`${name} names ${path}, where no file is. Restore it from its backup.`)
+    }
+    return path ?? join(dataDir, fallback)
   }
+  const database = (name: string): Secret | undefined => {
+    const url = env[name]
+    if (!url || !isUsed(name)) return undefined
+    checkDatabaseUrl(name, url)
+    return new Secret(url)
+  }
+  const databaseUrl = database('DATABASE_URL')
   const host = text('HOST', '127.0.0.1')
   const port = number('PORT', 8787)
   const routerPort = number('ROUTER_PORT', 8788)
@@ -142,14 +184,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     apiUrl: text('API_URL', `http://127.0.0.1:${port}`),
     agentDomain,
     agentUrlTemplate: text('AGENT_URL_TEMPLATE', `http://{label}.${agentDomain}:${routerPort}`),
-    databaseUrl: secret('DATABASE_URL'),
-    databaseAppUrl: optionalSecret('DATABASE_APP_URL'),
-    databaseJobsUrl: optionalSecret('DATABASE_JOBS_URL'),
-    databaseOperatorUrl: optionalSecret('DATABASE_OPERATOR_URL'),
+    healthPort: optional('HEALTH_PORT') === undefined ? undefined : number('HEALTH_PORT'),
+    databaseUrl,
+    databaseAppUrl: database('DATABASE_APP_URL'),
+    databaseJobsUrl: database('DATABASE_JOBS_URL'),
+    databaseOperatorUrl: database('DATABASE_OPERATOR_URL'),
     operators: operatorsOf(env),
     dataDir,
-    keyringFile: text('KEYRING_FILE', join(dataDir, 'keyring.json')),
-    pepperFile: text('PEPPER_FILE', join(dataDir, 'pepper.json')),
+    keyringFile: keyFile('KEYRING_FILE', 'keyring.json'),
+    pepperFile: keyFile('PEPPER_FILE', 'pepper.json'),
     clockFile: optional('CLOCK_FILE'),
     clientAddressHeader: optional('CLIENT_ADDRESS_HEADER'),
     requestsPerMinute: {
@@ -182,7 +225,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     },
     chain: { id: number('CHAIN_ID', 8453), rpcUrl: text('CHAIN_RPC_URL') },
     deposits: depositChains(env),
-    ledgerKeyFile: text('LEDGER_KEY_FILE', join(dataDir, 'ledger-keys.json')),
+    ledgerKeyFile: keyFile('LEDGER_KEY_FILE', 'ledger-keys.json'),
     graceDays: number('GRACE_DAYS', 14),
     leaseSeconds: number('LEASE_SECONDS', 15),
     machineNodeFile: text('MACHINE_NODE_FILE'),
@@ -190,8 +233,28 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     machineNpmFile: optional('MACHINE_NPM_FILE'),
     routerAddresses: routerAddresses(text('ROUTER_ADDRESSES', '127.0.0.0/8')),
   }
+  if (!databaseUrl) {
+    for (const name of ['DATABASE_APP_URL', 'DATABASE_JOBS_URL']) text(name)
+  }
   if (missing.length > 0) throw new ConfigError(`Set these environment variables: ${missing.join(', ')}.`)
   return config
+}
+
+/** The owner of the tables, for the job that migrates. */
+export function readOwnerUrl(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const url = env.DATABASE_URL
+  if (!url) throw new ConfigError('Set DATABASE_URL: migrations run as the owner of the tables.')
+  checkDatabaseUrl('DATABASE_URL', url)
+  return url
+}
+
+function checkDatabaseUrl(name: string, url: string): void {
+  try {
+    readDatabaseUrl(url)
+  } catch (error) {
+    if (error instanceof DatabaseUrlError) throw new ConfigError(`${name} ${error.message}`)
+    throw error
+  }
 }
 
 function bucketOf(env: Readonly<Record<string, string | undefined>>): Config['blobs'] {

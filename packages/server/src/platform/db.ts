@@ -1,4 +1,5 @@
 import postgres from 'postgres'
+import { readDatabaseUrl } from './database-url.ts'
 
 /** A pool or a transaction: what store functions take, so that they compose. */
 export type Sql = postgres.ISql<Types>
@@ -32,12 +33,18 @@ export interface Db {
   close(): Promise<void>
 }
 
-export interface DbUrls {
-  app: string
-  jobs: string
-  operator: string
-  /** Whether to take on the role after connecting, when the URL logs in as somebody else. */
-  assumeRoles: boolean
+/** Where a role logs in; `assume` takes it on after connecting, when the URL logs in as somebody else. */
+export interface RoleLogin {
+  url: string
+  assume: boolean
+}
+
+export interface DbLogins {
+  /** Undefined: this server answers no callers. */
+  app: RoleLogin | undefined
+  jobs: RoleLogin
+  /** Undefined: no operator can ask for anything here. */
+  operator: RoleLogin | undefined
   connectionsMax: number
 }
 
@@ -46,7 +53,9 @@ const IDLE_IN_TRANSACTION_MS = 30_000
 const OPERATOR_CONNECTIONS_MAX = 2
 
 export function openPool(url: string, options: { role?: string; connectionsMax: number }): Pool {
-  return postgres(url, {
+  const address = readDatabaseUrl(url)
+  return postgres(address.url, {
+    ssl: address.ssl,
     max: options.connectionsMax,
     idle_timeout: 60,
     connect_timeout: 10,
@@ -63,25 +72,29 @@ export function openPool(url: string, options: { role?: string; connectionsMax: 
   })
 }
 
-export function openDb(urls: DbUrls): Db {
-  const role = (name: string) => (urls.assumeRoles ? { role: name } : {})
-  const app = openPool(urls.app, { ...role('agentctl_app'), connectionsMax: urls.connectionsMax })
-  const jobs = openPool(urls.jobs, { ...role('agentctl_jobs'), connectionsMax: urls.connectionsMax })
-  const operator = openPool(urls.operator, {
-    ...role('agentctl_operator'),
-    connectionsMax: OPERATOR_CONNECTIONS_MAX,
-  })
+export function openDb(logins: DbLogins): Db {
+  const open = ({ url, assume }: RoleLogin, role: string, connectionsMax = logins.connectionsMax): Pool =>
+    openPool(url, { ...(assume ? { role } : {}), connectionsMax })
+  const app = logins.app && open(logins.app, 'agentctl_app')
+  const jobs = open(logins.jobs, 'agentctl_jobs')
+  const operator = logins.operator && open(logins.operator, 'agentctl_operator', OPERATOR_CONNECTIONS_MAX)
   return {
-    as: (caller, run) =>
-      inTransaction(app, (tx) => {
+    async as(caller, run) {
+      if (!app) throw new Error('This server answers no callers: it has no DATABASE_APP_URL.')
+      return inTransaction(app, (tx) => {
         // Not awaited: it travels in the same packet as the first query of `run`, and if it fails, so does that.
         tx`select set_config('app.account_id', ${caller.account ?? ''}, true),
                   set_config('app.presented', ${caller.presented ?? ''}, true)`.catch(() => {})
         return run(tx)
-      }),
+      })
+    },
     jobs,
     work: (run) => inTransaction(jobs, run),
-    operate: (run) => inTransaction(operator, run),
+    async operate(run) {
+      if (!operator)
+        throw new Error('This server takes no orders of operators: it has no DATABASE_OPERATOR_URL.')
+      return inTransaction(operator, run)
+    },
     async listen(channel, heard, listening) {
       await jobs.listen(channel, heard, listening)
     },
@@ -89,7 +102,7 @@ export function openDb(urls: DbUrls): Db {
       await jobs`select 1`
     },
     async close() {
-      await Promise.all([app, jobs, operator].map((pool) => pool.end({ timeout: 5 })))
+      await Promise.all([app, jobs, operator].map((pool) => pool?.end({ timeout: 5 })))
     },
   }
 }

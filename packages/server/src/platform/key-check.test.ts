@@ -38,11 +38,11 @@ test('a server without the keys of its rows does not start, and says which file 
     values ('agt_1', 'ns_1', 'TOKEN', 1, 'k7', ${Buffer.alloc(12)}, ${Buffer.alloc(20)}, clock_timestamp())`
   await sql.end()
 
-  await expect(checkKeys(database.url, keys(['k1'], ['1', '2']))).rejects.toThrow(
+  await expect(checkKeys(database.db.jobs, keys(['k1'], ['1', '2']))).rejects.toThrow(
     'the key k7, which KEYRING_FILE',
   )
-  await expect(checkKeys(database.url, keys(['k1', 'k7'], ['1']))).rejects.toThrow(
+  await expect(checkKeys(database.db.jobs, keys(['k1', 'k7'], ['1']))).rejects.toThrow(
     'pepper 2, which PEPPER_FILE',
   )
-  await expect(checkKeys(database.url, keys(['k1', 'k7'], ['1', '2']))).resolves.toBeUndefined()
+  await expect(checkKeys(database.db.jobs, keys(['k1', 'k7'], ['1', '2']))).resolves.toBeUndefined()
 })

@@ -1,4 +1,4 @@
-import { openPool } from './db.ts'
+import type { Sql } from './db.ts'
 import { keysInUse } from './key-check-store.ts'
 import type { Keyring, Pepper } from './keyring.ts'
 
@@ -7,26 +7,20 @@ import type { Keyring, Pepper } from './keyring.ts'
  * lock out every phone user and lose every secret, and would be noticed only then.
  */
 export async function checkKeys(
-  databaseUrl: string,
-  { keyring, pepper }: { keyring: Keyring; pepper: Pepper },
+  sql: Sql,
+  { keyring, pepper }: { keyring: Keyring; pepper: Pepper | undefined },
 ): Promise<void> {
-  // As the owner: the roles that serve may not read all of these rows.
-  const sql = openPool(databaseUrl, { connectionsMax: 1 })
-  try {
-    const { sealing, pepperVersions } = await keysInUse(sql)
-    const key = sealing.find((id) => !keyring.ids.includes(id))
-    if (key !== undefined) {
-      throw new Error(
-        `Rows of the database are sealed with the key ${key}, which KEYRING_FILE has not. Restore that file.`,
-      )
-    }
-    const version = pepperVersions.find((used) => !pepper.versions.includes(used))
-    if (version !== undefined) {
-      throw new Error(
-        `Phones were hashed with pepper ${version}, which PEPPER_FILE has not. Restore that file.`,
-      )
-    }
-  } finally {
-    await sql.end({ timeout: 5 })
+  const { sealing, pepperVersions } = await keysInUse(sql)
+  const key = sealing.find((id) => !keyring.ids.includes(id))
+  if (key !== undefined) {
+    throw new Error(
+      `Rows of the database are sealed with the key ${key}, which KEYRING_FILE has not. Restore that file.`,
+    )
+  }
+  const version = pepper && pepperVersions.find((used) => !pepper.versions.includes(used))
+  if (version !== undefined) {
+    throw new Error(
+      `Phones were hashed with pepper ${version}, which PEPPER_FILE has not. Restore that file.`,
+    )
   }
 }

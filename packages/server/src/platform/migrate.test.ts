@@ -1,7 +1,7 @@
 import { expect, inject, test } from 'vitest'
 import { testDatabase } from '../../../../test/database.ts'
 import { openPool } from './db.ts'
-import { migrate } from './migrate.ts'
+import { awaitMigrations, migrate } from './migrate.ts'
 
 const database = await testDatabase()
 
@@ -14,6 +14,26 @@ test('servers that start at once migrate an empty database once', async () => {
   expect(ran.filter((names) => names.length > 0)).toHaveLength(1)
   await admin`drop database raced`
   await admin.end()
+})
+
+test('who may not migrate waits for the one who does, serves on a newer database, and refuses an older one', async () => {
+  const sql = openPool(database.url, { connectionsMax: 1 })
+  await awaitMigrations(database.db.jobs, 0)
+  await sql`insert into migrations (name) values ('9999_of_a_later_version.sql')`
+  await awaitMigrations(database.db.jobs, 0)
+  await sql`update migrations set name = '9998_renamed.sql' where name like '0002%'`
+  await expect(awaitMigrations(database.db.jobs, 0)).rejects.toThrow(
+    /lacks 1 migrations, the first of them 0002_identity.sql. Run them as their owner: --migrate/,
+  )
+  const waiting = awaitMigrations(database.db.jobs, 10_000)
+  await sql`update migrations set name = '0002_identity.sql' where name = '9998_renamed.sql'`
+  await waiting
+  // Before the migration that tells what there is.
+  await sql`alter function applied_migrations() rename to renamed`
+  await expect(awaitMigrations(database.db.jobs, 0)).rejects.toThrow('the first of them 0001_roles.sql')
+  await sql`alter function renamed() rename to applied_migrations`
+  await sql`delete from migrations where name like '9999%'`
+  await sql.end()
 })
 
 test('every column says what it is, why it is kept, for how long, and what becomes of it', async () => {

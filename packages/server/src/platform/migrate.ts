@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { openPool } from './db.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { openPool, type Sql } from './db.ts'
+import { appliedMigrations } from './migration-store.ts'
 
 const MIGRATIONS = new URL('../../migrations/', import.meta.url)
 /** One number for every server: whoever holds it migrates, the others wait and find nothing left to do. */
@@ -10,14 +12,9 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
   const sql = openPool(databaseUrl, { connectionsMax: 1 })
   try {
     await sql`select 1`.catch((error: unknown) => {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-      throw new Error(`PostgreSQL cannot be used (${code}): check DATABASE_URL and that the database runs.`, {
-        cause: error,
-      })
+      throw unusable('DATABASE_URL', error)
     })
-    const names = readdirSync(MIGRATIONS)
-      .filter((name) => name.endsWith('.sql'))
-      .sort()
+    const names = knownMigrations()
     const { ran } = await sql.begin(async (tx) => {
       await tx`select pg_advisory_xact_lock(${ADVISORY_LOCK})`
       await tx`
@@ -47,4 +44,41 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
   } finally {
     await sql.end({ timeout: 5 })
   }
+}
+
+const LOOK_AGAIN_MS = 1000
+
+/**
+ * For a server that may not migrate: waits until everything that it knows has been applied. A newer database is good,
+ * since a migration leaves the version before it working: while a new version comes, both serve.
+ */
+export async function awaitMigrations(sql: Sql, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs
+  for (;;) {
+    const names = await appliedMigrations(sql).catch((error: unknown) => {
+      throw unusable('DATABASE_JOBS_URL', error)
+    })
+    const applied = new Set(names)
+    const missing = knownMigrations().filter((name) => !applied.has(name))
+    if (missing.length === 0) return
+    if (performance.now() > deadline) {
+      throw new Error(
+        `The database lacks ${missing.length} migrations, the first of them ${missing[0]}. Run them as their owner: --migrate with DATABASE_URL.`,
+      )
+    }
+    await pause(LOOK_AGAIN_MS)
+  }
+}
+
+function unusable(setting: string, error: unknown): Error {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+  return new Error(`PostgreSQL cannot be used (${code}): check ${setting} and that the database runs.`, {
+    cause: error,
+  })
+}
+
+function knownMigrations(): string[] {
+  return readdirSync(MIGRATIONS)
+    .filter((name) => name.endsWith('.sql'))
+    .sort()
 }

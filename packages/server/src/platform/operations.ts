@@ -40,6 +40,7 @@ export class LeaseLost extends Error {
 }
 
 const LOOK_EVERY_MS = 1000
+const STUCK_AFTER_MS = 120_000
 const RETRY_SECONDS_MAX = 60
 
 /** Records work in the caller's transaction: the intent row precedes every call. False when the subject is busy. */
@@ -106,6 +107,8 @@ interface Deps {
 }
 
 export interface Worker {
+  /** False once it has not looked for work for so long that it never will again. */
+  isAlive(): boolean
   /** Stops claiming and waits for visits under way. */
   stop(): Promise<void>
 }
@@ -132,8 +135,10 @@ export async function startWorker(
   }
   await db.listen('operations', nudge, nudge)
 
+  let lookedAt = performance.now()
   const loop = async (): Promise<void> => {
     while (!stopping) {
+      lookedAt = performance.now()
       woken = false
       let claimed = false
       if (visits.size < concurrency) {
@@ -164,6 +169,7 @@ export async function startWorker(
   }
   const running = loop()
   return {
+    isAlive: () => performance.now() - lookedAt < STUCK_AFTER_MS,
     async stop() {
       stopping = true
       nudge()

@@ -37,7 +37,7 @@ let agents: RoutedAgents
 let router: Router
 
 const settings = {
-  DATABASE_URL: 'unused',
+  DATABASE_URL: 'postgres://127.0.0.1/unused',
   ROUTER_PORT: '0',
   TWILIO_ACCOUNT_SID: 'unused',
   TWILIO_AUTH_TOKEN: 'unused',

@@ -102,6 +102,7 @@ export async function cardShop({ env = {} }: { env?: Record<string, string> } = 
       const worker = await startWorker({ ...deps, leaseSeconds: 2 }, kinds)
       const stop = worker.stop.bind(worker)
       const listed: Worker = {
+        isAlive: worker.isAlive,
         async stop() {
           workers.delete(listed)
           await stop()

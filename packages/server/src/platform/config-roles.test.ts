@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ConfigError, type Role, readConfig, readOwnerUrl } from './config.ts'
+
+const DATABASE = {
+  DATABASE_APP_URL: 'postgres://app:a@db.example.com/x?sslmode=verify-full',
+  DATABASE_JOBS_URL: 'postgres://jobs:j@db.example.com/x?sslmode=verify-full',
+}
+const API = {
+  ...DATABASE,
+  TWILIO_ACCOUNT_SID: 'AC1',
+  TWILIO_AUTH_TOKEN: 'secret',
+  TWILIO_VERIFY_SERVICE_SID: 'VA1',
+  CHAIN_RPC_URL: 'https://chain.example.com',
+  MACHINE_NODE_FILE: 'node',
+  MACHINE_RUNNER_FILE: 'runner.cjs',
+}
+const WORKER = {
+  DATABASE_JOBS_URL: DATABASE.DATABASE_JOBS_URL,
+  VULTR_API_KEY: 'secret',
+  CHAIN_RPC_URL: 'https://chain.example.com',
+  MACHINE_NODE_FILE: 'node',
+  MACHINE_RUNNER_FILE: 'runner.cjs',
+}
+const ROUTER = { DATABASE_JOBS_URL: DATABASE.DATABASE_JOBS_URL }
+
+test.each<[Role, Record<string, string>]>([
+  ['api', API],
+  ['router', ROUTER],
+  ['worker', WORKER],
+])('a server that is %s alone needs just what it uses', (role, needed) => {
+  expect(readConfig(needed, [role])).toBeDefined()
+  for (const name of Object.keys(needed)) {
+    expect(() => readConfig({ ...needed, [name]: undefined }, [role])).toThrow(
+      new ConfigError(`Set these environment variables: ${name}.`),
+    )
+  }
+})
+
+test('a server does not even take what its roles do not use', () => {
+  const everything = { ...API, ...WORKER }
+  expect(readConfig(everything, ['api']).vultr.apiKey.reveal()).toBe('')
+  expect(readConfig(everything, ['router']).twilio.authToken.reveal()).toBe('')
+  expect(readConfig(everything, ['worker']).databaseAppUrl).toBeUndefined()
+  expect(readConfig(everything, ['worker']).vultr.apiKey.reveal()).toBe('secret')
+})
+
+test('the owner of the tables, who migrates at the start, stands in for both roles', () => {
+  const owner = { ...API, ...WORKER, DATABASE_URL: 'postgres://127.0.0.1/x' }
+  const config = readConfig({ ...owner, DATABASE_APP_URL: undefined, DATABASE_JOBS_URL: undefined })
+  expect(config.databaseUrl?.reveal()).toBe('postgres://127.0.0.1/x')
+  expect(readConfig({ ...API, ...WORKER }).databaseUrl).toBeUndefined()
+  expect(readOwnerUrl(owner)).toBe('postgres://127.0.0.1/x')
+  expect(() => readOwnerUrl({})).toThrow('Set DATABASE_URL')
+})
+
+test('every URL of a database elsewhere is checked, by its name and without its password', () => {
+  const plain = 'postgres://owner:swordfish@db.example.com/x'
+  for (const name of ['DATABASE_URL', 'DATABASE_APP_URL', 'DATABASE_JOBS_URL']) {
+    const read = () => readConfig({ ...API, ...WORKER, [name]: plain })
+    expect(read).toThrow(ConfigError)
+    expect(read).toThrow(new RegExp(`^${name} needs sslmode=verify-full(?!.*swordfish)`))
+  }
+  expect(() => readOwnerUrl({ DATABASE_URL: plain })).toThrow('DATABASE_URL needs sslmode=verify-full')
+})
+
+test('a key file that is named must be there; one that is not named is made', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'agentctl-config-'))
+  const there = join(folder, 'there.json')
+  writeFileSync(there, '{}')
+  for (const name of ['KEYRING_FILE', 'PEPPER_FILE', 'LEDGER_KEY_FILE']) {
+    expect(() => readConfig({ ...API, [name]: join(folder, 'absent.json') }, ['api'])).toThrow(
+      `${name} names ${join(folder, 'absent.json')}, where no file is. Restore it from its backup.`,
+    )
+    expect(readConfig({ ...API, [name]: there }, ['api'])).toBeDefined()
+  }
+  expect(readConfig({ ...API, DATA_DIR: folder }, ['api']).keyringFile).toBe(join(folder, 'keyring.json'))
+  rmSync(folder, { recursive: true })
+})

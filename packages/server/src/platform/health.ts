@@ -1,0 +1,58 @@
+import { createServer } from 'node:http'
+import type { Db } from './db.ts'
+
+export interface Health {
+  /** From now on no new work should come here. */
+  retire(): void
+  close(): Promise<void>
+}
+
+const PING_MS = 2000
+
+/**
+ * Tells whoever runs this server whether it is alive (if not, start it anew: a database that is away does not count,
+ * since starting anew would not bring it back) and whether it is ready for work.
+ */
+export async function tellHealth(
+  { db, host, port }: { db: Pick<Db, 'ping'>; host: string; port: number },
+  isAlive: () => boolean,
+): Promise<Health & { port: number }> {
+  let retired = false
+  const isReady = async (): Promise<boolean> => {
+    if (retired || !isAlive()) return false
+    const late = new Promise<boolean>((resolve) => setTimeout(resolve, PING_MS, false).unref())
+    return Promise.race([
+      late,
+      db.ping().then(
+        () => true,
+        () => false,
+      ),
+    ])
+  }
+  const server = createServer((request, response) => {
+    const answer = (good: boolean): void => {
+      response.writeHead(good ? 200 : 503, { 'content-type': 'text/plain' }).end(good ? 'ok\n' : 'no\n')
+    }
+    if (request.url === '/live') answer(isAlive())
+    else if (request.url === '/ready') void isReady().then(answer)
+    else response.writeHead(404).end()
+  })
+  const actual = await new Promise<number>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      const address = server.address()
+      resolve(typeof address === 'object' && address ? address.port : port)
+    })
+  })
+  return {
+    port: actual,
+    retire() {
+      retired = true
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
