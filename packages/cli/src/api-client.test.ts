@@ -97,6 +97,18 @@ test('a request carries the token, its parameters encoded, and leaves out what i
   expect(sent[0]?.init.redirect).toBe('error')
 })
 
+test.each([
+  ['See: agentctl agents releases hello', ['agentctl agents releases hello']],
+  ['Delete one first: agentctl agents delete NAME', []],
+  ['Raise it: agentctl deploy --max-total AMOUNT', []],
+  ['Top up: agentctl billing deposit 25', ['agentctl billing deposit 25']],
+  ['Ask for less.', []],
+])('"%s" is followed by what can be typed as it is: %j', async (fix, next) => {
+  const body = JSON.stringify({ code: 'conflict', detail: 'No.', fix })
+  const { api } = withAnswers([new Response(body, { status: 409 })])
+  await expect(api('GET /v1/whoami')).rejects.toMatchObject({ fix, next })
+})
+
 test('without a login nothing is sent', async () => {
   const { api, sent } = withAnswers([], { token: () => undefined })
   await expect(api('GET /v1/whoami')).rejects.toMatchObject({ code: 'unauthenticated' })

@@ -184,7 +184,7 @@ async function failureOf(response: Response): Promise<Failure> {
     return new Failure(body.code, `${body.detail || body.title}${again}`, {
       fix: body.fix || problems[body.code].fix,
       requestId: body.requestId || requestId,
-      next: [...`${body.fix}`.matchAll(/agentctl [a-z][^,.;]*$/g)].map(([command]) => command.trim()),
+      next: typeable(`${body.fix}`),
     })
   }
   const code =
@@ -207,6 +207,12 @@ async function failureOf(response: Response): Promise<Failure> {
       : {}),
   })
 }
+
+/** The command at the end of a sentence, unless a word in capitals has to be replaced in it first. */
+const typeable = (fix: string): string[] =>
+  [...fix.matchAll(/agentctl [a-z][^,.;]*$/g)]
+    .map(([command]) => command.trim())
+    .filter((command) => !/(?:^|\s)[A-Z]{2,}(?:$|\s)/.test(command))
 
 function retryAfter(response: Response): number | undefined {
   const said = response.headers.get('retry-after')

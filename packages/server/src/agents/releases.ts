@@ -55,12 +55,12 @@ type Content = { files: readonly ManifestFile[] } | { repeating: ReleaseRow }
  */
 export async function beginRelease(
   tx: Sql,
-  agent: Pick<AgentRow, 'id' | 'namespaceId'>,
+  agent: Pick<AgentRow, 'id' | 'namespaceId' | 'name'>,
   { config, content, now }: { config: AgentConfig; content: Content; now: Date },
 ): Promise<ReleaseRow> {
   const id = newId('rel')
   // The operation first, then the agent: everybody locks in this order.
-  if (!(await startReleaseOperation(tx, agent, id, now))) throw new Problem('deploy_in_progress')
+  if (!(await startReleaseOperation(tx, agent, id, now))) throw deployInProgress(agent.name)
   const locked = await lockAgent(tx, agent.id)
   if (!locked) throw noSuchAgent()
   if (locked.rest !== null && !fitsOn(locked.size, config.size) && (await keepsFiles(tx, agent.id))) {
@@ -68,7 +68,7 @@ export async function beginRelease(
       fix: `Choose a machine at least as large as before (${locked.size}), or delete the agent to begin anew.`,
     })
   }
-  if ((await findPendingRelease(tx, agent.id)) !== undefined) throw new Problem('deploy_in_progress')
+  if ((await findPendingRelease(tx, agent.id)) !== undefined) throw deployInProgress(agent.name)
   const repeats = 'repeating' in content ? (content.repeating.repeats ?? content.repeating.id) : null
   const files = 'repeating' in content ? content.repeating.files : content.files.length
   const release = await insertRelease(tx, { ...ids(agent), id, config, repeats, files, now })
@@ -77,6 +77,9 @@ export async function beginRelease(
   await setAgentUsed(tx, agent.id, now)
   return release
 }
+
+export const deployInProgress = (agent: string): Problem =>
+  new Problem('deploy_in_progress', undefined, { fix: `Wait for it: agentctl agents show ${agent}` })
 
 /** Whether there are files of an agent at rest that its next machine is made from. */
 async function keepsFiles(tx: Sql, agentId: string): Promise<boolean> {
@@ -152,7 +155,7 @@ export async function startAgent(
 /** Begins a release that repeats the one that is live, or was before the agent went to rest. */
 export async function repeatLive(
   tx: Sql,
-  agent: Pick<AgentRow, 'id' | 'namespaceId' | 'releaseId'>,
+  agent: Pick<AgentRow, 'id' | 'namespaceId' | 'name' | 'releaseId'>,
   now: Date,
 ): Promise<ReleaseRow> {
   const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
@@ -178,9 +181,13 @@ export async function rollBack(
       wanted.number === undefined
         ? await findEarlierHealthyRelease(tx, agent.id, live)
         : await findReleaseByNumber(tx, agent.id, wanted.number)
-    if (!earlier) throw new Problem('nothing_to_roll_back')
+    const list = { fix: `See: agentctl agents releases ${agent.name}` }
+    if (!earlier && wanted.number !== undefined) {
+      throw new Problem('not_found', `${agent.name} has no release ${wanted.number}.`, list)
+    }
+    if (!earlier) throw new Problem('nothing_to_roll_back', undefined, list)
     if (earlier.liveAt === null) {
-      throw new Problem('nothing_to_roll_back', `Release ${earlier.number} was never healthy.`)
+      throw new Problem('nothing_to_roll_back', `Release ${earlier.number} was never healthy.`, list)
     }
     if ((await countGoneFiles(tx, agent.ownerAccountId, earlier.id)) > 0) {
       throw new Problem(

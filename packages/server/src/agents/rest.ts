@@ -19,6 +19,7 @@ import { retireMachines } from './machine-removal.ts'
 import { listMachines, setMachineState } from './machine-store.ts'
 import { meterAgent } from './metering.ts'
 import { REST_KIND } from './operation-kinds.ts'
+import { deployInProgress } from './releases.ts'
 import { listSnapshots } from './snapshot-store.ts'
 import { type AgentRow, findAgentById } from './store.ts'
 
@@ -46,7 +47,7 @@ export async function stopAgent(
     const agent = await lockAgent(tx, id)
     if (!agent) throw noSuchAgent()
     if (agent.releaseId === null) {
-      if (busyWith !== undefined) throw new Problem('deploy_in_progress')
+      if (busyWith !== undefined) throw deployInProgress(agent.name)
       throw new Problem('agent_not_running', 'The agent has never run, so there is nothing to stop.', {
         fix: 'Deploy it first: agentctl deploy',
       })

@@ -18,6 +18,7 @@ import { takeReport } from './reports.ts'
 import { stopAgent } from './rest.ts'
 import { listSecrets, setSecrets } from './secrets.ts'
 import { storeUpload } from './uploads.ts'
+import { showUsage } from './usage.ts'
 
 /** `stopping` ends long polls and followed logs, so that the server can stop. */
 export function agentRoutes(
@@ -47,6 +48,7 @@ function userRoutes(api: Api, deps: Parts, until: Until): void {
     namespace: query.namespace,
   })
 
+  api.on('GET /v1/billing/usage', ({ caller, query }) => showUsage(deps, caller.accountId, query))
   api.on('GET /v1/agents', async ({ caller, query, role }) => {
     const agents = await listAgents(deps, caller, query.namespace, asked(role))
     return { agents: await agentViews(deps, agents) }

@@ -183,3 +183,9 @@ export async function listReleaseFiles(sql: Sql, releaseId: string): Promise<Man
     select path, encode(sha256, 'hex') as sha256, size::float8 as size, executable
     from release_files where release_id = ${releaseId} order by path`
 }
+
+/** Names of agents, also of those that have been deleted. */
+export function listAgentNames(sql: Sql, ids: readonly string[]): Promise<{ id: string; name: string }[]> {
+  return sql<{ id: string; name: string }[]>`
+    select id, name from agents where id = any(${sql.array([...ids])})`
+}

@@ -109,3 +109,7 @@ export async function findCardEvent(tx: Sql, id: string): Promise<CardEventRow |
     select session_id as "sessionId", payment_id as "paymentId" from card_events where id = ${id}`
   return row
 }
+
+export async function deleteCardEventsBefore(tx: Sql, before: Date): Promise<void> {
+  await tx`delete from card_events where received_at <= ${before}`
+}

@@ -9,7 +9,6 @@ import { exportLedger } from './ledger.ts'
 import { openLedgerKey } from './ledger-key.ts'
 import { changeLimits, showLimits } from './limits.ts'
 import { priceList } from './prices.ts'
-import { usageOf } from './usage.ts'
 
 const DEPOSITS_LISTED = 100
 
@@ -38,9 +37,6 @@ export function billingRoutes(
     ),
   )
   api.on('GET /v1/billing/ledger-keys', async () => ({ keys: [...ledgerKey.publicKeys] }))
-  api.on('GET /v1/billing/usage', ({ caller, query }) =>
-    db.as({ account: caller.accountId }, (tx) => usageOf(tx, caller.accountId, query, clock.now())),
-  )
   api.on('GET /v1/billing/limits', ({ caller }) =>
     db.as({ account: caller.accountId }, (tx) => showLimits(tx, caller.accountId)),
   )

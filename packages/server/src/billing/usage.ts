@@ -3,19 +3,22 @@ import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
 import * as store from './store.ts'
 
-type Usage = ResponseOf<'GET /v1/billing/usage'>
+type Told = ResponseOf<'GET /v1/billing/usage'>
+/** By subject: what a subject is, only the room that meters it knows. */
+type Usage = Omit<Told, 'rows'> & { rows: Omit<Told['rows'][number], 'agent'>[] }
+
+export interface UsageRange {
+  since?: string | undefined
+  until?: string | undefined
+  namespace?: string | undefined
+}
 
 const DAY_MS = 86_400_000
 const DAYS_MAX = 400
 const HOUR_MS = 3_600_000n
 
 /** What burnt by subject and day (in UTC), this month unless told, and what the month will come to. */
-export async function usageOf(
-  tx: Sql,
-  accountId: string,
-  wanted: { since?: string | undefined; until?: string | undefined; namespace?: string | undefined },
-  now: Date,
-): Promise<Usage> {
+export async function usageOf(tx: Sql, accountId: string, wanted: UsageRange, now: Date): Promise<Usage> {
   const monthBegin = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth()))
   const monthEnd = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1))
   const since = wanted.since ? new Date(wanted.since) : monthBegin
@@ -35,8 +38,7 @@ export async function usageOf(
     ...range,
     totalMicros: String(sumOf(rows)),
     forecastMicros: String(sumOf(month) + ahead),
-    // Which agent a subject is, only the room that meters agents knows.
-    rows: rows.map(({ micros, ...row }) => ({ ...row, agent: null, chargedMicros: String(micros) })),
+    rows: rows.map(({ micros, ...row }) => ({ ...row, chargedMicros: String(micros) })),
   }
 }
 

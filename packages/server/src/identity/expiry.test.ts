@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { openPool } from '../platform/db.ts'
 import { onceForKey } from '../platform/idempotency.ts'
 import { silentLog } from '../platform/log.ts'
-import { startWorker } from '../platform/operations.ts'
+import { finishOperation, startOperation, startWorker } from '../platform/operations.ts'
 import { expireIdentityRows } from './expiry.ts'
 import { identityWork, scheduleIdentityWork } from './operations.ts'
 import { testIdentity } from './test-identity.ts'
@@ -65,6 +65,27 @@ test('what may not be kept any longer is deleted, and nothing before its time', 
   clock.advance(28 * DAY)
   await expireIdentityRows(identity)
   expect(await left()).toMatchObject({ sessions: 0, invitations: 0 })
+  await sql.end()
+})
+
+test('work is forgotten 90 days after its end, and never before it has ended', async () => {
+  const sql = openPool(identity.databaseUrl, { connectionsMax: 1 })
+  const { db } = identity
+  for (const subject of ['ended', 'open']) {
+    await startOperation(db.jobs, { kind: 'test', subject, namespaceId: null, now: clock.now() })
+  }
+  await finishOperation(db.jobs, 'ended', clock.now())
+  const left = async () =>
+    (await sql<{ subject: string }[]>`select subject from operations where kind = 'test' order by 1`).map(
+      (row) => row.subject,
+    )
+  clock.advance(89 * DAY)
+  await expireIdentityRows(identity)
+  expect(await left()).toEqual(['ended', 'open'])
+  clock.advance(DAY)
+  await expireIdentityRows(identity)
+  expect(await left()).toEqual(['open'])
+  await sql`delete from operations where kind = 'test'`
   await sql.end()
 })
 

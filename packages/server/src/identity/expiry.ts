@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import { expireIdempotencyKeys } from '../platform/idempotency.ts'
-import type { Outcome } from '../platform/operations.ts'
+import { expireOperations, type Outcome } from '../platform/operations.ts'
 import { SESSION_LIFETIME } from './access.ts'
 import { deleteInvitations } from './invitation-store.ts'
 import { deleteExpiredLimits } from './limit-store.ts'
@@ -26,7 +26,7 @@ export async function visitExpiry(deps: ExpiryDeps): Promise<Outcome> {
   return { state: 'again', afterSeconds: EVERY_SECONDS }
 }
 
-/** Deletes what this room may not keep any longer, as the comments of the columns have it. Returns how many rows went. */
+/** Deletes what this room and the platform may not keep any longer, as the comments of the columns have it. Returns how many rows went. */
 export async function expireIdentityRows({ db, clock }: ExpiryDeps): Promise<number> {
   const now = clock.now()
   const daysAgo = (days: number): Date => secondsAfter(now, -days * DAY_SECONDS)
@@ -42,6 +42,7 @@ export async function expireIdentityRows({ db, clock }: ExpiryDeps): Promise<num
     (await deleteExpiredLimits(jobs, now)) +
     (await deleteCounts(jobs, daysAgo(2))) +
     (await deleteNoticesBefore(jobs, daysAgo(365))) +
-    (await expireIdempotencyKeys(jobs, now))
+    (await expireIdempotencyKeys(jobs, now)) +
+    (await expireOperations(jobs, daysAgo(90)))
   )
 }

@@ -1,0 +1,28 @@
+import { endpoints } from '@agentctl/contract/api.ts'
+import { expect, test } from 'vitest'
+import { chargeMeters } from '../billing/meters.ts'
+import { deployLive, testCloud } from './test-cloud.ts'
+
+const cloud = await testCloud()
+await cloud.work()
+
+test('usage names agents and their namespaces, also of agents that are gone, and nobody else’s', async () => {
+  const alice = await cloud.person('using')
+  const bob = await cloud.person('other')
+  const first = await deployLive(cloud, alice, 'hello', 'x')
+  await deployLive(cloud, bob, 'secret', 'x')
+  cloud.advance(3600)
+  await alice.call('DELETE', '/v1/agents/hello')
+  const second = await deployLive(cloud, alice, 'hello', 'x')
+  cloud.advance(3600)
+  await cloud.deps.db.work((tx) => chargeMeters(tx, cloud.deps.clock.now()))
+  const { status, body } = await alice.call('GET', '/v1/billing/usage')
+  expect(status).toBe(200)
+  expect(endpoints['GET /v1/billing/usage'].response.safeParse(body)).toMatchObject({ success: true })
+  const told = new Set(
+    body.rows.map((row: Record<string, unknown>) => `${row.subject} ${row.namespace}/${row.agent}`),
+  )
+  expect(told).toEqual(new Set([`${first.agent.id} using/hello`, `${second.agent.id} using/hello`]))
+  const other = await alice.call('GET', '/v1/billing/usage?namespace=other')
+  expect(other.body).toMatchObject({ totalMicros: '0', rows: [] })
+})
