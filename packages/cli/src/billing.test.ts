@@ -445,7 +445,7 @@ describe('billing deposit', () => {
   ]
 
   test('--address tells where to pay, and nothing else', async () => {
-    answers['GET /v1/billing/deposit-addresses'] = () => ({ chains })
+    answers['GET /v1/billing/deposit-addresses'] = () => ({ chains, wallets: [] })
     expect((await run('deposit', '--address')).stdout).toMatchInlineSnapshot(`
       "chain   base (8453)
       pay to  0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb

@@ -82,13 +82,7 @@ beforeEach(async () => {
           address: treasury,
         },
       ],
-    }),
-    'GET /v1/account': () => ({
-      id: 'acc_1',
-      createdAt: '2026-11-01T00:00:00Z',
-      termsAcceptedAt: '2026-11-01T00:00:00Z',
-      phone: null,
-      wallets: linked.map((address) => ({ address, linkedAt: '2026-11-01T00:00:00Z' })),
+      wallets: linked,
     }),
     'GET /v1/billing/deposits': () => ({ deposits: [...claims.values()] }),
     'POST /v1/billing/deposits': ({ body }: Asked) => {
@@ -327,13 +321,6 @@ describe('a deposit from the wallet', () => {
     const { type } = await node().getTransaction({ hash: JSON.parse(ran.stdout).txHash })
     expect(type).toBe('legacy')
     expect(await arrived()).toBe(25_000_000n)
-  })
-
-  test('with an API key, which may not see the wallets of the account, says so and pays', async () => {
-    const wallet = await newWallet(30_000_000n)
-    answers['GET /v1/account'] = () => refusal('forbidden', 'This needs a session.')
-    const ran = await machine.run(['billing', 'deposit', '25'], { env: env(wallet) })
-    expect(ran).toMatchObject({ code: 0, stderr: expect.stringContaining('only then is it credited') })
   })
 
   test('is not made from a wallet whose payment would not be credited', async () => {

@@ -167,7 +167,7 @@ export const billingEndpoints = defineEndpoints({
   },
   'GET /v1/billing/deposit-addresses': {
     id: 'listDepositAddresses',
-    summary: 'Where to pay on chain',
+    summary: 'Where to pay on chain, and from which wallets',
     access: readBilling,
     response: z.strictObject({
       chains: z.array(
@@ -179,6 +179,8 @@ export const billingEndpoints = defineEndpoints({
           address: z.string(),
         }),
       ),
+      /** What comes from these wallets is the account's; anything else would wait for an operator. */
+      wallets: z.array(z.string()),
     }),
   },
   'POST /v1/billing/deposits': {

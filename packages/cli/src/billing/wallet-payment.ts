@@ -11,6 +11,8 @@ import { findUnsettled, forgetPayment, keepUnsettled, type UnsettledPayment } fr
 
 interface Payment {
   amountMicros: string
+  /** Those of the account. */
+  linkedWallets: readonly string[]
   /** Pay although an earlier payment is not settled. */
   again: boolean
   /** Do not ask. */
@@ -25,7 +27,7 @@ export const resumeOf = ({ hash }: Pick<UnsettledPayment, 'hash'>): string =>
 export async function payFromWallet(
   ctx: Context,
   chain: PayableChain,
-  { amountMicros, again, yes, wallet }: Payment,
+  { amountMicros, linkedWallets, again, yes, wallet }: Payment,
 ): Promise<UnsettledPayment> {
   ctx.onInterrupt('Nothing was paid.')
   const node = await openNode(ctx, chain)
@@ -34,7 +36,7 @@ export async function payFromWallet(
   const place = { apiUrl: ctx.address().url, chainId: chain.chainId, from }
   const earlier = await findOpenPayment(ctx, node, place)
   if (earlier !== undefined && !again) throw alreadyPaying(earlier)
-  await requireLinked(ctx, from)
+  requireLinked(linkedWallets, from)
 
   // With the same number only one of the two can ever be mined; once the number is used up, this is a second payment.
   const replaces = earlier !== undefined && !(await isPlaceTaken(node, earlier)) ? earlier : undefined
@@ -157,19 +159,8 @@ function alreadyPaying(earlier: UnsettledPayment): Failure {
 }
 
 /** Only what comes from a linked wallet is credited; anything else would wait for an operator. */
-async function requireLinked(ctx: Context, from: Hex): Promise<void> {
-  let wallets: { address: string }[]
-  try {
-    wallets = (await ctx.api('GET /v1/account')).wallets
-  } catch (error) {
-    // An API key may not see the account.
-    if (!(error instanceof Failure) || error.code !== 'forbidden') throw error
-    ctx.out.notice(
-      `An API key does not tell whether ${from} is linked to the account; only then is it credited.`,
-    )
-    return
-  }
-  if (wallets.some(({ address }) => address.toLowerCase() === from.toLowerCase())) return
+function requireLinked(wallets: readonly string[], from: Hex): void {
+  if (wallets.some((address) => address.toLowerCase() === from.toLowerCase())) return
   throw new Failure(
     'wallet_not_linked',
     `${from} is not linked to your account, so its payment would not be credited`,

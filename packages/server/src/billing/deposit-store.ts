@@ -148,6 +148,12 @@ export async function findWalletOwner(tx: Sql, address: string): Promise<string 
   return row?.accountId
 }
 
+export async function listWalletsOfAccount(tx: Sql, accountId: string): Promise<string[]> {
+  const rows = await tx<{ address: string }[]>`
+    select address from wallets where account_id = ${accountId} order by linked_at, address`
+  return rows.map((row) => row.address)
+}
+
 export async function listWallets(tx: Sql, ledgerAccount: string): Promise<string[]> {
   const rows = await tx<{ address: string }[]>`
     select w.address from wallets w join billing_accounts a on a.account_id = w.account_id

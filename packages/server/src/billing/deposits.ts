@@ -5,6 +5,7 @@ import { newId } from '../platform/ids.ts'
 import { wakeOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
+import { checksummed } from '../providers/chain/transfers.ts'
 import { confirmationSubject } from './confirm-operation.ts'
 import * as store from './deposit-store.ts'
 import { ledgerAccountOf } from './ledger.ts'
@@ -89,6 +90,14 @@ export async function awaitDeposit(
   } finally {
     wake.close()
   }
+}
+
+/** Wallets whose payments are the account's: whoever pays has to know before any money moves. */
+export function walletsOf({ db }: Pick<Deps, 'db'>, accountId: string): Promise<string[]> {
+  return db.as({ account: accountId }, async (tx) => {
+    const wallets = await store.listWalletsOfAccount(tx, accountId)
+    return wallets.map(checksummed)
+  })
 }
 
 export async function listDeposits(

@@ -222,8 +222,11 @@ test('usage is told by subject and day, and what the month will come to', async 
   await burn(who, 'agt_usage', 0n)
 })
 
-test('deposit addresses never show the URL that the service itself uses', async () => {
-  const { body } = await ask(await account(), '/v1/billing/deposit-addresses')
+test('deposit addresses name the wallets of the account, and never the URL that the service itself uses', async () => {
+  const who = await account()
+  const wallet = '0x52908400098527886E0F7030069857D2E4169EE7'
+  await owner`insert into wallets values (${wallet.toLowerCase()}, ${who}, ${now})`
+  const { body } = await ask(who, '/v1/billing/deposit-addresses')
   expect(JSON.stringify(body)).not.toContain('with-a-key')
   expect(body).toEqual({
     chains: [
@@ -235,6 +238,7 @@ test('deposit addresses never show the URL that the service itself uses', async 
         address: '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266',
       },
     ],
+    wallets: [wallet],
   })
 })
 

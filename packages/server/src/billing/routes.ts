@@ -3,7 +3,7 @@ import type { Api } from '../platform/http.ts'
 import { lazyWakes } from '../platform/wakes.ts'
 import { checksummed } from '../providers/chain/transfers.ts'
 import { balanceOf } from './balance.ts'
-import { awaitDeposit, claimDeposit, listDeposits } from './deposits.ts'
+import { awaitDeposit, claimDeposit, listDeposits, walletsOf } from './deposits.ts'
 import { historyPage } from './history.ts'
 import { exportLedger } from './ledger.ts'
 import { openLedgerKey } from './ledger-key.ts'
@@ -43,7 +43,8 @@ export function billingRoutes(
   api.on('PATCH /v1/billing/limits', ({ caller, body }) =>
     db.as({ account: caller.accountId }, (tx) => changeLimits(tx, caller.accountId, body)),
   )
-  api.on('GET /v1/billing/deposit-addresses', async () => ({
+  api.on('GET /v1/billing/deposit-addresses', async ({ caller }) => ({
+    wallets: await walletsOf(deps, caller.accountId),
     chains: config.deposits.map(({ name, chainId, publicRpcUrl, token, address }) => ({
       chain: name,
       chainId,

@@ -54,7 +54,7 @@ export const deposit = defineCommand({
       return claim(ctx, { txHash: checkedHash(tx), chainName, wait, timeoutSeconds })
     }
     const amountMicros = amount === undefined ? undefined : parseDollars(amount, 'The amount')
-    const { chains } = await ctx.api('GET /v1/billing/deposit-addresses')
+    const { chains, wallets } = await ctx.api('GET /v1/billing/deposit-addresses')
     if (amountMicros === undefined) {
       const shown = chainName === undefined ? chains : [pick(chains, chainName)]
       ctx.out.result({ chains: shown }, () => describe(shown))
@@ -63,6 +63,7 @@ export const deposit = defineCommand({
     const chain = pick(chains, chainName)
     const payment = await payFromWallet(ctx, chain, {
       amountMicros,
+      linkedWallets: wallets,
       again: flags.again,
       yes: flags.yes,
       wallet: flags,
