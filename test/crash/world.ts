@@ -89,6 +89,7 @@ export async function openWorld(
     // Moved for this world alone.
     CLOCK_FILE: join(home, 'clock'),
     VULTR_ENVIRONMENT: name,
+    ...WITHOUT_DOMAINS,
     LEASE_SECONDS: String(LEASE_SECONDS),
     MACHINE_RUNNER_FILE: runner,
     MACHINE_NODE_FILE: wrapNode(home, control, compileCache),
@@ -211,6 +212,14 @@ NODE_COMPILE_CACHE='${compileCache}' CRASH_POINTS='${control.folder}' CRASH_ROLE
     { mode: 0o755 },
   )
   return file
+}
+
+/** A zone belongs to one environment, and every world is one of its own. */
+const WITHOUT_DOMAINS = {
+  CLOUDFLARE_API_TOKEN: '',
+  CLOUDFLARE_ZONE_ID: '',
+  CLOUDFLARE_ZONE_NAME: '',
+  CLOUDFLARE_FALLBACK_ORIGIN: '',
 }
 
 /** Libraries that only logins and payments use. */
