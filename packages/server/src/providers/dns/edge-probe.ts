@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { type ConnectionOptions, connect, getCACertificates, type TLSSocket } from 'node:tls'
+import {
+  type ConnectionOptions,
+  connect,
+  createSecureContext,
+  getCACertificates,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls'
 import type { Config } from '../../platform/config.ts'
 import type { LiveDns } from './live-dns.ts'
 
@@ -34,10 +41,13 @@ export function openEdgeProbe(
   { target, edgePort, edgeCaFile }: Config['domains'],
   liveDns: Pick<LiveDns, 'findAddresses'>,
 ): EdgeProbe {
-  let ca: string[] | undefined
-  const authorities = (): string[] => {
-    ca ??= [...getCACertificates('default'), ...(edgeCaFile ? [readFileSync(edgeCaFile, 'utf8')] : [])]
-    return ca
+  // Kept, for reading all the authorities takes 50 ms.
+  let trusting: SecureContext | undefined
+  const trust = (): SecureContext => {
+    if (trusting) return trusting
+    const own = edgeCaFile ? [readFileSync(edgeCaFile, 'utf8')] : []
+    trusting = createSecureContext({ ca: [...getCACertificates('default'), ...own], minVersion: 'TLSv1.2' })
+    return trusting
   }
   return {
     async probe(hostname, path) {
@@ -45,7 +55,7 @@ export function openEdgeProbe(
       if (edge.state !== 'found') return failed(`The address of our own edge, ${target}, cannot be found.`)
       let report = failed('Our edge has no address.')
       for (const host of edge.value.slice(0, ADDRESSES_MAX)) {
-        report = await probeAt({ host, port: edgePort, ca: authorities() }, hostname, path)
+        report = await probeAt({ host, port: edgePort, secureContext: trust() }, hostname, path)
         // Every address leads to the same edge; another one is worth a try only if nobody was there.
         if (report.served || report.certificate) return report
       }
@@ -55,7 +65,7 @@ export function openEdgeProbe(
 }
 
 async function probeAt(
-  at: { host: string; port: number; ca: string[] },
+  at: { host: string; port: number; secureContext: SecureContext },
   hostname: string,
   path: string,
 ): Promise<EdgeReport> {
@@ -79,7 +89,7 @@ async function probeAt(
 
 function handshake(options: ConnectionOptions, late: AbortSignal): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ ...options, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2' })
+    const socket = connect({ ...options, ALPNProtocols: ['http/1.1'] })
     late.addEventListener('abort', () => socket.destroy(new Error('late')), { once: true })
     socket.once('secureConnect', () => resolve(socket))
     socket.once('error', reject)
