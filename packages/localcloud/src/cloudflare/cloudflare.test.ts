@@ -91,6 +91,15 @@ test('a name that still points elsewhere is proven by TXT records, and certified
   await comesTo(ordered.id, 'active', 'active')
 })
 
+test('the challenges of the certificate authority can be left to Cloudflare by one CNAME', async () => {
+  const { order, comesTo, record, client, zone_id } = await startForTest()
+  const { uuid } = (await client.dcvDelegation.get({ zone_id })) as { uuid: string }
+  const ordered = await order('www.example.com', 'txt')
+  await record('_acme-challenge.www.example.com', 'CNAME', `www.example.com.${uuid}.dcv.cloudflare.com`)
+  await client.customHostnames.edit(ordered.id, { zone_id, ssl: { method: 'txt', type: 'dv' } })
+  await comesTo(ordered.id, 'pending', 'active')
+})
+
 test('a CAA record that names other authorities keeps the certificate away until it is changed', async () => {
   const { order, comesTo, record, pointHere, control, client, zone_id, makeReady } = await startForTest()
   await makeReady()

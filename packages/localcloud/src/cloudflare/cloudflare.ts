@@ -69,7 +69,7 @@ export async function startCloudflare(options: CloudflareOptions): Promise<Cloud
         )
         if (state.value.createdAt === 0) makeZone(state, clock, fallbackOrigin)
         const dns = new DnsWorld(zoneName, state)
-        const checks = new HostnameChecks({ state, clock, dns })
+        const checks = new HostnameChecks({ state, clock, dns, dcvUuid: credentials.dcvUuid })
         const authority = await openCertificateAuthority(folder)
         const { ports } = state.value
         const dnsServer = await startDnsServer(dns, ports.dns)

@@ -29,11 +29,13 @@ export class HostnameChecks {
   private readonly state: KeptState<CloudflareState>
   private readonly clock: Clock
   private readonly dns: DnsWorld
+  private readonly dcvUuid: string
 
-  constructor(parts: { state: KeptState<CloudflareState>; clock: Clock; dns: DnsWorld }) {
+  constructor(parts: { state: KeptState<CloudflareState>; clock: Clock; dns: DnsWorld; dcvUuid: string }) {
     this.state = parts.state
     this.clock = parts.clock
     this.dns = parts.dns
+    this.dcvUuid = parts.dcvUuid
   }
 
   /** Does all that is due by the clock. */
@@ -133,9 +135,14 @@ export class HostnameChecks {
 
   private whyNoCertificate({ hostname: name, ssl }: CustomHostname): string | undefined {
     if (ssl.method === 'txt') {
-      const texts = this.dns.find(`_acme-challenge.${name}`, 'TXT')
-      if (!texts?.includes(ssl.token))
-        return `no TXT record with the expected value found at _acme-challenge.${name}`
+      const at = `_acme-challenge.${name}`
+      const texts = this.dns.find(at, 'TXT')
+      // Whoever leaves the challenges to Cloudflare never has to make a TXT record.
+      const isDelegated =
+        this.dns.findChain(at)?.includes(`${name}.${this.dcvUuid}.dcv.cloudflare.com`) ?? false
+      if (!isDelegated && !texts?.includes(ssl.token)) {
+        return `no TXT record with the expected value found at ${at}`
+      }
     } else if (!this.dns.find(name, 'A')?.includes(EDGE_ADDRESS)) {
       // Cloudflare serves the token itself, to whoever is led to its edge.
       return `the certificate authority encountered an HTTP error while looking for the token of ${name}`

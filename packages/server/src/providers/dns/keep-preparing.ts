@@ -2,30 +2,37 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { faultOf, type Log } from '../../platform/log.ts'
 import type { Hostnames } from './cloudflare.ts'
 
-/** Loading the provider's client takes half a second, which a server that has just started needs for others. */
-const START_PAUSE_MS = 2_000
-const FIRST_PAUSE_MS = 10_000
-const PAUSE_MS_MAX = 10 * 60_000
+const PAUSES = {
+  /** Loading the provider's client takes half a second, which a server that has just started needs for others. */
+  startMs: 2_000,
+  firstMs: 10_000,
+  mostMs: 10 * 60_000,
+}
+
+const BROKEN = "The zone could not be prepared for customers' domains"
 
 /** Prepares the zone in the background until it is ready, and says what is in the way. Returns what stops it. */
-export function keepPreparing(hostnames: Pick<Hostnames, 'prepare'>, log: Log): () => Promise<void> {
+export function keepPreparing(
+  hostnames: Pick<Hostnames, 'prepare'>,
+  log: Log,
+  { startMs, firstMs, mostMs } = PAUSES,
+): () => Promise<void> {
   const stopping = new AbortController()
   const { signal } = stopping
   const keep = async (): Promise<void> => {
     const rest = (ms: number) => pause(ms, undefined, { signal }).catch(() => undefined)
-    await rest(START_PAUSE_MS)
-    for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 2, PAUSE_MS_MAX)) {
+    await rest(startMs)
+    for (let pauseMs = firstMs; !signal.aborted; pauseMs = Math.min(pauseMs * 2, mostMs)) {
       const { isReady, troubles } = await hostnames.prepare()
+      // A stop waits for no answer, and an answer that comes after it says nothing.
+      if (signal.aborted) return
       if (isReady) return log.info("The zone is ready for customers' domains", { provider: 'cloudflare' })
       for (const trouble of troubles) log.error(trouble, { provider: 'cloudflare' })
       await rest(pauseMs)
     }
   }
-  const kept = keep().catch((error: unknown) => {
-    log.error("The zone could not be prepared for customers' domains", { fault: faultOf(error) })
+  keep().catch((error: unknown) => {
+    if (!signal.aborted) log.error(BROKEN, { fault: faultOf(error) })
   })
-  return async () => {
-    stopping.abort()
-    await kept
-  }
+  return async () => stopping.abort()
 }
