@@ -12,10 +12,11 @@ import {
   listCapped,
   listPurgeable,
   listReturning,
-  listSuspended,
+  listWaiting,
   lockAgent,
   type RestingAgent,
   setAgentResting,
+  setResumes,
 } from './lifecycle-store.ts'
 import { meterAgent } from './metering.ts'
 import { repeatLive } from './releases.ts'
@@ -67,13 +68,13 @@ async function suspendUnpaid({ db, config }: Parts, lease: Lease, now: Date): Pr
   }
 }
 
-/** After a deposit: the most recently used first, as far as the money goes. */
+/** After a deposit, or a move that failed: the most recently used first, as far as the money goes. */
 async function bringBack({ db, log }: Parts, lease: Lease, now: Date): Promise<void> {
-  const suspended = await listSuspended(db.jobs, AT_ONCE)
+  const waiting = await listWaiting(db.jobs, AT_ONCE)
   const funded = new Set(
-    await fundedAmong(db.jobs, [...new Set(suspended.map(({ ownerAccountId }) => ownerAccountId))]),
+    await fundedAmong(db.jobs, [...new Set(waiting.map(({ ownerAccountId }) => ownerAccountId))]),
   )
-  for (const agent of suspended.filter(({ ownerAccountId }) => funded.has(ownerAccountId))) {
+  for (const agent of waiting.filter(({ ownerAccountId }) => funded.has(ownerAccountId))) {
     if (!agent.resumes) {
       await lease.write((tx) => backToStopped(tx, agent, now))
       continue
@@ -83,13 +84,18 @@ async function bringBack({ db, log }: Parts, lease: Lease, now: Date): Promise<v
     if (!(await canTakeOn(db.jobs, agent.ownerAccountId, more, now))) continue
     const begun = await lease
       .write(async (tx) => {
-        const row = await lockedForReturn(tx, agent.id)
+        const row = await lockedForReturn(tx, agent)
         if (!row) return false
+        // Once only: a return that fails too is for its people to look at.
+        if (agent.rest === 'stopped') await setResumes(tx, agent.id, false)
         await repeatLive(tx, row, now)
         await notify(tx, {
           accountId: agent.ownerAccountId,
           kind: 'resumed',
-          message: `${agent.name} is being brought back: there are credits again.`,
+          message:
+            agent.rest === 'stopped'
+              ? `${agent.name} did not become healthy on another machine and is being brought back as it was.`
+              : `${agent.name} is being brought back: there are credits again.`,
           next: `agentctl agents show ${agent.name}`,
           now,
         })
@@ -100,34 +106,36 @@ async function bringBack({ db, log }: Parts, lease: Lease, now: Date): Promise<v
         if (!(error instanceof Problem)) throw error
         return false
       })
-    if (!begun) log.warn('A suspended agent could not be brought back', { agentId: agent.id })
+    if (!begun) log.warn('An agent at rest could not be brought back', { agentId: agent.id })
   }
 }
 
-async function lockedForReturn(tx: Sql, agentId: string) {
-  await lockOperation(tx, agentId)
-  const agent = await lockAgent(tx, agentId)
-  return agent?.rest === 'suspended' && agent.status === 'suspended' ? agent : undefined
+/** Undefined when something has been done about it since it was listed. */
+async function lockedForReturn(tx: Sql, listed: Pick<RestingAgent, 'id' | 'rest' | 'resumes'>) {
+  await lockOperation(tx, listed.id)
+  const agent = await lockAgent(tx, listed.id)
+  const isSame = agent?.rest === listed.rest && agent.resumes === listed.resumes
+  return isSame && agent.status === agent.rest ? agent : undefined
 }
 
 /** It was stopped before the credits ended, so it is stopped again: its snapshot costs, and waits for its people. */
-async function backToStopped(tx: Sql, { id }: RestingAgent, now: Date): Promise<void> {
-  const agent = await lockedForReturn(tx, id)
+async function backToStopped(tx: Sql, listed: RestingAgent, now: Date): Promise<void> {
+  const agent = await lockedForReturn(tx, listed)
   if (!agent) return
-  const kept = (await listSnapshots(tx, id)).some(({ state }) => state === 'complete')
-  await setAgentResting(tx, id, { rest: 'stopped', since: now, resumes: false, snapshotDeleteAt: null })
+  const kept = (await listSnapshots(tx, agent.id)).some(({ state }) => state === 'complete')
+  await setAgentResting(tx, agent.id, { rest: 'stopped', since: now, resumes: false, snapshotDeleteAt: null })
   await meterAgent(tx, agent, kept ? 'stopped' : 'suspended', now)
 }
 
 /** The end of the grace period: the files go, the configuration and the last release stay. */
 async function purge({ db }: Parts, lease: Lease, now: Date): Promise<void> {
-  for (const { agentId, snapshotId, namespaceId, name, accountId } of await listPurgeable(
+  for (const { agentId, resumes, snapshotId, namespaceId, name, accountId } of await listPurgeable(
     db.jobs,
     now,
     AT_ONCE,
   )) {
     await lease.write(async (tx) => {
-      if (!(await lockedForReturn(tx, agentId))) return
+      if (!(await lockedForReturn(tx, { id: agentId, rest: 'suspended', resumes }))) return
       await removeSnapshots(tx, [{ id: snapshotId, namespaceId }], now)
       await notify(tx, {
         accountId,

@@ -182,15 +182,20 @@ export interface RestingAgent {
   ownerAccountId: string
   name: string
   size: Size
+  rest: Rest
   resumes: boolean
 }
 
-/** Suspended ones that nothing is being done about, the most recently used first. */
-export function listSuspended(sql: Sql, limit: number): Promise<RestingAgent[]> {
+/**
+ * Suspended ones, and those that did not become healthy on another machine, as far as nothing is being done about
+ * them; the most recently used first.
+ */
+export function listWaiting(sql: Sql, limit: number): Promise<RestingAgent[]> {
   return sql<RestingAgent[]>`
-    select a.id, a.namespace_id as "namespaceId", n.owner_account_id as "ownerAccountId", a.name, a.size, a.resumes
+    select a.id, a.namespace_id as "namespaceId", n.owner_account_id as "ownerAccountId", a.name, a.size, a.rest,
+      a.resumes
     from agents a join namespaces n on n.id = a.namespace_id
-    where a.rest = 'suspended' and a.status = 'suspended'
+    where a.status = a.rest and (a.rest = 'suspended' or a.resumes)
     order by a.used_at desc limit ${limit}`
 }
 
@@ -202,14 +207,19 @@ export async function listReturning(sql: Sql, accountId: string): Promise<Size[]
   return rows.map(({ size }) => size)
 }
 
+export interface PurgeableAgent {
+  agentId: string
+  resumes: boolean
+  snapshotId: string
+  namespaceId: string
+  name: string
+  accountId: string
+}
+
 /** Suspended ones whose grace period is over and whose snapshot is still there. */
-export function listPurgeable(
-  sql: Sql,
-  now: Date,
-  limit: number,
-): Promise<{ agentId: string; snapshotId: string; namespaceId: string; name: string; accountId: string }[]> {
-  return sql<{ agentId: string; snapshotId: string; namespaceId: string; name: string; accountId: string }[]>`
-    select a.id as "agentId", s.id as "snapshotId", a.namespace_id as "namespaceId", a.name,
+export function listPurgeable(sql: Sql, now: Date, limit: number): Promise<PurgeableAgent[]> {
+  return sql<PurgeableAgent[]>`
+    select a.id as "agentId", a.resumes, s.id as "snapshotId", a.namespace_id as "namespaceId", a.name,
       n.owner_account_id as "accountId"
     from agents a join namespaces n on n.id = a.namespace_id
       join snapshots s on s.agent_id = a.id and s.state = 'complete'

@@ -69,13 +69,12 @@ test('a plan for a living agent says what changes', async () => {
   const { body } = await alice.call('POST', '/v1/deploys/plan', request)
   expect(body.changes).toMatchInlineSnapshot(`
     [
-      "Move from a small to a large machine (4 vCPU, 8 GB of memory, 160 GB of disk); what the agent keeps in its home directory stays behind. To keep it, stop the agent first (agentctl agents stop hello) and deploy then.",
+      "Move from a small to a large machine (4 vCPU, 8 GB of memory, 160 GB of disk) with its files: the agent is away, some minutes, while they are copied and until it is healthy there; else release 1 comes back on a small machine.",
       "Change the install command from none to "npm ci".",
       "Change the start command from "node index.js" to "node main.js".",
       "Change the health path from "/" to none.",
       "Add to the environment: GREETING.",
       "Files: 1 added, 0 changed, 1 removed.",
-      "Release 1 serves until the new one has passed its health check.",
     ]
   `)
 })

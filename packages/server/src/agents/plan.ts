@@ -13,7 +13,7 @@ import { wantedLabel } from './labels.ts'
 import { LOG_DAYS } from './limits.ts'
 import { fitsOn, machineSizes } from './machine-sizes.ts'
 import { listSnapshots } from './snapshot-store.ts'
-import { type AgentRow, findAgentByName, findRelease, listReleaseFiles } from './store.ts'
+import { type AgentRow, findAgentByName, findRelease, listReleaseFiles, type ReleaseRow } from './store.ts'
 
 /** What a deploy would do and cost. No changes means that what would be deployed is what serves now. */
 export async function planDeploy(
@@ -42,11 +42,10 @@ export async function planDeploy(
     else {
       const atRest = agent !== undefined && agent.rest !== null
       if (atRest) changes.push(await returnOf(tx, agent, size))
-      changes.push(
-        ...configChanges(live.config, request.config, { name: request.name, atRest }),
-        ...fileChanges(liveFiles, request.files),
-      )
-      if (changes.length > 0 && !atRest)
+      const moves = !atRest && live.config.size !== size
+      if (moves) changes.push(moveOf(live, size))
+      changes.push(...configChanges(live.config, request.config), ...fileChanges(liveFiles, request.files))
+      if (changes.length > 0 && !atRest && !moves)
         changes.push(`Release ${live.number} serves until the new one has passed its health check.`)
     }
     return {
@@ -83,20 +82,17 @@ async function returnOf(tx: Sql, agent: AgentRow, size: AgentConfig['size']): Pr
   return `This will be refused: its files do not fit on a ${size} machine.`
 }
 
-function configChanges(
-  live: AgentConfig,
-  next: AgentConfig,
-  { name, atRest }: { name: string; atRest: boolean },
-): string[] {
+/** A move takes the files along, and the agent away for as long as that takes. */
+function moveOf({ config: { size: from }, number }: ReleaseRow, to: AgentConfig['size']): string {
+  if (!fitsOn(from, to)) return `This will be refused: its files do not fit on a ${to} machine.`
+  return (
+    `Move from a ${from} to a ${to} machine (${machineSizes[to].has}) with its files: the agent is away, some minutes, ` +
+    `while they are copied and until it is healthy there; else release ${number} comes back on a ${from} machine.`
+  )
+}
+
+function configChanges(live: AgentConfig, next: AgentConfig): string[] {
   const changes: string[] = []
-  if (live.size !== next.size && !atRest) {
-    const kept = fitsOn(live.size, next.size)
-      ? ` To keep it, stop the agent first (agentctl agents stop ${name}) and deploy then.`
-      : ''
-    changes.push(
-      `Move from a ${live.size} to a ${next.size} machine (${machineSizes[next.size].has}); what the agent keeps in its home directory stays behind.${kept}`,
-    )
-  }
   const said = (value: string | number | null) => (value === null ? 'none' : `"${value}"`)
   const compare = (what: string, from: string | number | null, to: string | number | null): void => {
     if (from !== to) changes.push(`Change the ${what} from ${said(from)} to ${said(to)}.`)

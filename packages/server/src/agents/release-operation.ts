@@ -24,6 +24,7 @@ import {
   setMachineDeleted,
 } from './machine-store.ts'
 import { failRelease, machineComing } from './reports.ts'
+import { restToMove } from './rest.ts'
 import { scriptFor } from './script-for.ts'
 import { findSnapshot, listSnapshots, setSnapshotDeleted } from './snapshot-store.ts'
 import { type AgentRow, findAgentById, findRelease, type ReleaseRow } from './store.ts'
@@ -74,10 +75,9 @@ export async function visitRelease(
   if (late) return fail(deps, lease, sight, late)
 
   const machine = machineComing(sight.machines)
-  const plan = machineSizes[release.config.size].plan
-  if (!machine || (machine.state === 'ready' && machine.plan !== plan)) {
-    return intend(deps, operation, lease, sight, plan)
-  }
+  const { plan } = machineSizes[release.config.size]
+  if (machine?.state === 'ready' && machine.plan !== plan) return move(deps, lease, sight)
+  if (!machine) return intend(deps, operation, lease, sight, plan)
   if (agent.desiredReleaseId !== release.id) {
     return lease.write(async (tx) => {
       await desire(tx, sight)
@@ -147,6 +147,16 @@ async function intend(
   return fail(deps, lease, sight, {
     reason: 'agent_limit',
     message: `The account has ${MACHINES_PER_ACCOUNT} machines already.`,
+  })
+}
+
+/** To a larger machine its files go by way of a snapshot; the end of that rest goes on with this release. */
+async function move({ clock }: Parts, lease: Lease, sight: Sight): Promise<'settled'> {
+  return lease.write<'settled'>(async (tx) => {
+    await say(tx, sight, 'Copying its files for the larger machine')
+    await lease.settle(tx, { state: 'done' })
+    await restToMove(tx, sight.agent.id, clock.now())
+    return 'settled'
   })
 }
 

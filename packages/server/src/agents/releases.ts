@@ -63,7 +63,7 @@ export async function beginRelease(
   if (!(await startReleaseOperation(tx, agent, id, now))) throw deployInProgress(agent.name)
   const locked = await lockAgent(tx, agent.id)
   if (!locked) throw noSuchAgent()
-  if (locked.rest !== null && !fitsOn(locked.size, config.size) && (await keepsFiles(tx, agent.id))) {
+  if (!fitsOn(locked.size, config.size) && (await keepsFiles(tx, agent.id))) {
     throw new Problem('invalid_config', `The files of this agent do not fit on a ${config.size} machine.`, {
       fix: `Choose a machine at least as large as before (${locked.size}), or delete the agent to begin anew.`,
     })
@@ -81,11 +81,12 @@ export async function beginRelease(
 export const deployInProgress = (agent: string): Problem =>
   new Problem('deploy_in_progress', undefined, { fix: `Wait for it: agentctl agents show ${agent}` })
 
-/** Whether there are files of an agent at rest that its next machine is made from. */
+/** Whether there are files that its next machine is made from. */
 async function keepsFiles(tx: Sql, agentId: string): Promise<boolean> {
   const [snapshots, machines] = [await listSnapshots(tx, agentId), await listMachines(tx, agentId)]
   return (
-    snapshots.some(({ state }) => state === 'complete') || machines.some(({ state }) => state === 'resting')
+    snapshots.some(({ state }) => state === 'complete') ||
+    machines.some(({ state }) => state === 'resting' || state === 'ready')
   )
 }
 
@@ -198,9 +199,11 @@ export async function rollBack(
         },
       )
     }
-    await requireMeansFor({ db, clock }, agent, earlier.config.size)
+    // What is rolled back is what runs, not the machine: its files may not fit on the one of then.
+    const { size } = agent
+    await requireMeansFor({ db, clock }, agent, size)
     return beginRelease(tx, agent, {
-      config: earlier.config,
+      config: { ...earlier.config, size },
       content: { repeating: earlier },
       now: clock.now(),
     })

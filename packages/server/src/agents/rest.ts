@@ -12,6 +12,7 @@ import {
   lockAgent,
   type Rest,
   setAgentResting,
+  setAgentUsed,
   setResumes,
 } from './lifecycle-store.ts'
 import { LAST_WORDS_SECONDS } from './limits.ts'
@@ -57,7 +58,10 @@ export async function stopAgent(
       if (!row) throw noSuchAgent()
       return row
     }
-    if (agent.status === 'stopped') return stopped()
+    if (agent.status === 'stopped') {
+      await setResumes(tx, id, false)
+      return stopped()
+    }
     // No deposit starts what its people have stopped.
     if (agent.rest === 'suspended' && agent.status === 'suspended') await setResumes(tx, id, false)
     else await layToRest(tx, agent, { rest: 'stopped', since: now, graceDays: config.graceDays, now })
@@ -93,6 +97,21 @@ export async function stopForLimit(
 }
 
 /**
+ * Its next machine is another one and is made of its disk. If it does not become healthy there, it comes back as it
+ * was. The caller has ended the operation that was under way, and its release waits for the end of this one.
+ */
+export async function restToMove(tx: Sql, agentId: string, now: Date): Promise<void> {
+  const agent = await lockAgent(tx, agentId)
+  const serving = (await listMachines(tx, agentId)).find(({ state }) => state === 'ready')
+  if (!agent || !serving) return
+  await setMachineState(tx, serving.id, 'resting')
+  await setAgentResting(tx, agentId, { rest: 'stopped', since: now, resumes: true, snapshotDeleteAt: null })
+  await setAgentUsed(tx, agentId, now)
+  await meterAgent(tx, agent, 'stopped', now)
+  await startOperation(tx, { kind: REST_KIND, subject: agentId, namespaceId: agent.namespaceId, now })
+}
+
+/**
  * In one transaction with what it costs from now on. The caller holds the locks of the operation and of the agent, in
  * this order. What was under way ends: a release that nobody will see run, also a return from rest.
  */
@@ -114,7 +133,7 @@ async function layToRest(
   await setAgentResting(tx, agent.id, {
     rest,
     since,
-    resumes: rest === 'suspended' && agent.rest !== 'stopped',
+    resumes: rest === 'suspended' && (agent.rest !== 'stopped' || agent.resumes),
     snapshotDeleteAt: rest === 'suspended' ? secondsAfter(since, graceDays * DAY_SECONDS) : null,
   })
   if (serving) await setMachineState(tx, serving.id, 'resting')
