@@ -1,0 +1,71 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+
+const script = join(import.meta.dirname, '../../deploy/k3s/machines/cluster-node.sh')
+const settings = {
+  K3S_VERSION: 'v1.34.2+k3s1',
+  K3S_SHA256: 'a'.repeat(64),
+  K3S_TOKEN: 'b'.repeat(64),
+}
+const joining = { ...settings, K3S_URL: 'https://10.64.0.3:6443' }
+const run = (role: string, environment: Record<string, string>) =>
+  spawnSync('bash', [script, role], { encoding: 'utf8', env: { PATH: process.env.PATH, ...environment } })
+
+function filesOf(role: string, environment: Record<string, string>): Map<string, string> {
+  const { stdout, status } = run(role, environment)
+  expect(status).toBe(0)
+  const { write_files } = parse(stdout) as { write_files: { path: string; content: string }[] }
+  return new Map(write_files.map(({ path, content }) => [path, content]))
+}
+
+test('the first server makes a cluster, others join it, and all speak over the private network', () => {
+  const configOf = (role: string, environment: Record<string, string>) =>
+    parse(filesOf(role, environment).get('/etc/rancher/k3s/config.yaml') ?? '')
+  expect(configOf('server', settings)).toMatchObject({
+    'cluster-init': true,
+    'node-ip': 'ADDRESS',
+    'bind-address': 'ADDRESS',
+    'flannel-iface': 'PRIVATE',
+    'secrets-encryption': true,
+  })
+  const second = configOf('server', joining)
+  expect(second).toMatchObject({ server: joining.K3S_URL })
+  expect(second).not.toHaveProperty('cluster-init')
+  expect(configOf('agent', joining)).toEqual({
+    token: settings.K3S_TOKEN,
+    server: joining.K3S_URL,
+    'node-ip': 'ADDRESS',
+    'flannel-iface': 'PRIVATE',
+    'kubelet-arg': ['container-log-max-size=10Mi', 'container-log-max-files=5'],
+  })
+})
+
+test('what is missing or is no version, hash, token or private address is refused', () => {
+  for (const [role, environment] of [
+    ['', settings],
+    ['master', settings],
+    ['agent', settings],
+    ['server', { ...settings, K3S_VERSION: 'latest' }],
+    ['server', { ...settings, K3S_SHA256: '' }],
+    ['server', { ...settings, K3S_TOKEN: 'short' }],
+    ['agent', { ...settings, K3S_URL: 'https://203.0.113.1:6443' }],
+    ['server', { ...settings, K3S_TOKEN: `${'b'.repeat(32)}'; rm -rf /` }],
+  ] as const) {
+    const { status, stdout, stderr } = run(role, environment)
+    expect([status, stdout], stderr).toEqual([2, ''])
+    expect(stderr).toMatch(/^error: (Set|Say)/)
+  }
+})
+
+test('programs on the machine are whole, and a K3s with another hash is not run', () => {
+  const files = filesOf('server', settings)
+  const join = files.get('/usr/local/sbin/join-cluster') ?? ''
+  execFileSync('bash', ['-n'], { input: join })
+  const checked = join.indexOf(`echo '${settings.K3S_SHA256}  /usr/local/bin/k3s.new' | sha256sum -c`)
+  expect(checked).toBeGreaterThan(join.indexOf('curl'))
+  expect(checked).toBeLessThan(join.indexOf('mv /usr/local/bin/k3s.new'))
+  expect(join).toContain('releases/download/v1.34.2%2Bk3s1/k3s')
+  expect(files.get('/etc/nftables.conf')).toMatch(/tcp dport 443 accept[\s\S]*iifname "PUBLIC" drop/)
+})

@@ -1,0 +1,268 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { type Role, readConfig, readOwnerUrl } from '@agentctl/server/platform/config.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { strictValidator } from './kubernetes-schema.ts'
+import { findings } from './manifest-rules.ts'
+import { environmentOf, type Manifest, parseManifests, podsOf, renderProduction } from './manifests.ts'
+
+const specs = resolve(process.env.AGENTCTL_SPECS_DIR || join(import.meta.dirname, '../../../shared/specs'))
+const definitionsFile = join(specs, 'kubernetes-definitions.json')
+const hasKubectl = (() => {
+  try {
+    execFileSync('kubectl', ['kustomize', '--help'], { stdio: 'ignore' })
+    return true
+  } catch {
+    process.stdout.write(
+      'There is no kubectl (apt-get install kubernetes-client): deploy/k3s is not checked.\n',
+    )
+    return false
+  }
+})()
+const hasDefinitions = existsSync(definitionsFile)
+if (!hasDefinitions)
+  process.stdout.write("Kubernetes' definitions are not here: only our own rules are checked.\n")
+
+describe.runIf(hasKubectl)('deploy/k3s', () => {
+  let rendered: string
+  let manifests: Manifest[]
+  beforeAll(() => {
+    rendered = renderProduction()
+    manifests = parseManifests(rendered)
+  })
+  const named = (kind: string, name: string): Manifest =>
+    manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name)
+
+  test('makes what a platform consists of', () => {
+    const kinds = Map.groupBy(manifests, ({ kind }) => kind)
+    expect(kinds.get('Deployment')?.map(({ metadata }) => metadata.name)).toEqual(['api', 'router', 'worker'])
+    expect(kinds.get('Job')?.map(({ metadata }) => metadata.name)).toEqual(['migrate'])
+    expect(kinds.get('NetworkPolicy')?.length).toBe(5)
+    expect(kinds.get('PodDisruptionBudget')?.length).toBe(3)
+    for (const { kind, metadata } of manifests) {
+      if (kind !== 'Namespace') expect(metadata.namespace).toBe('agentctl')
+    }
+  })
+
+  test('keeps to our rules', () => expect(findings(manifests)).toEqual([]))
+
+  test.each<[Role]>([['api'], ['router'], ['worker']])('gives %s all the settings that it needs', (role) => {
+    const folder = mkdtempSync(join(tmpdir(), 'agentctl-keys-'))
+    const deployment = named('Deployment', role)
+    const environment = environmentOf(deployment, manifests)
+    // Files of the image and of volumes have the place of files here.
+    const sources = podsOf(deployment).spec.volumes.find(({ name }: Manifest) => name === 'keys').projected
+      .sources
+    const mounted = sources.flatMap(({ secret }: Manifest) =>
+      Object.entries<string>(
+        manifests.find(({ kind, metadata }) => kind === 'Secret' && metadata.name === secret.name).data,
+      ),
+    )
+    for (const [name, content] of mounted) writeFileSync(join(folder, name), Buffer.from(content, 'base64'))
+    const authority = join(folder, 'ca.pem')
+    writeFileSync(authority, 'PEM')
+    for (const [name, value] of Object.entries(environment)) {
+      const local = value.replace('/database-ca/ca.pem', authority).replace(/^\/keys\//, `${folder}/`)
+      // What another role alone has a file for is not named to the server of this one.
+      if (name.endsWith('_FILE') && local.startsWith(folder) && !existsSync(local)) delete environment[name]
+      else environment[name] = local
+    }
+    const config = readConfig(environment, [role])
+    expect(config).toMatchObject({ host: '0.0.0.0', healthPort: 9090, databaseUrl: undefined })
+    expect(podsOf(deployment).spec.containers[0].args).toEqual([`--roles=${role}`])
+    rmSync(folder, { recursive: true })
+  })
+
+  test('gives the job that migrates the URL of the owner and nothing else', () => {
+    const environment = environmentOf(named('Job', 'migrate'), manifests)
+    expect(Object.keys(environment)).toEqual(['DATABASE_URL'])
+    const url = environment.DATABASE_URL?.replace(/&sslrootcert=[^&]*/, '')
+    expect(readOwnerUrl({ DATABASE_URL: url })).toContain('sslmode=verify-full')
+  })
+
+  test('has no secret in it, only examples', () => {
+    for (const manifest of manifests.filter(({ kind }) => kind === 'Secret')) {
+      for (const value of Object.values<string>(manifest.data)) {
+        const text = Buffer.from(value, 'base64').toString()
+        expect(text).toMatch(
+          /…|PASSWORD|PEM|random bytes|0x0{40}|^[a-z0-9.-]+(\.example\.(com|net))?$|^8453$|^https:\/\/sel1/,
+        )
+      }
+    }
+  })
+
+  test.runIf(hasDefinitions)("is what Kubernetes' definitions say, to the last field", () => {
+    const { definitions } = JSON.parse(readFileSync(definitionsFile, 'utf8'))
+    const validate = strictValidator(definitions)
+    expect(manifests.flatMap(validate)).toEqual([])
+    const plant = (kind: string, change: (manifest: Manifest) => void): string[] => {
+      const copy = structuredClone(named(kind, 'api'))
+      change(copy)
+      return validate(copy)
+    }
+    const container = (manifest: Manifest): Manifest => podsOf(manifest).spec.containers[0]
+    expect(
+      plant('Deployment', (it) => {
+        it.spec.replica = 2
+      }),
+    ).not.toEqual([])
+    expect(
+      plant('Deployment', (it) => {
+        delete it.spec.selector
+      }),
+    ).not.toEqual([])
+    expect(
+      plant('Deployment', (it) => {
+        container(it).readinessProbe.httpGet.pth = '/'
+      }),
+    ).not.toEqual([])
+    expect(
+      plant('Deployment', (it) => {
+        container(it).ports[0].containerPort = '8787'
+      }),
+    ).not.toEqual([])
+    expect(
+      plant('Service', (it) => {
+        it.spec.ports[0].taregtPort = 1
+      }),
+    ).not.toEqual([])
+    expect(
+      plant('Deployment', (it) => {
+        it.apiVersion = 'apps/v1beta1'
+      }),
+    ).not.toEqual([])
+  })
+
+  describe('a planted fault is found:', () => {
+    type Change = (get: (kind: string, name: string) => Manifest, all: Manifest[]) => void
+    const container = (workload: Manifest): Manifest => podsOf(workload).spec.containers[0]
+    test.each<[string, Change]>([
+      [
+        'runs as root',
+        (get) => {
+          podsOf(get('Deployment', 'api')).spec.securityContext.runAsNonRoot = false
+        },
+      ],
+      [
+        'runs as root',
+        (get) => {
+          container(get('Deployment', 'router')).securityContext.runAsUser = 0
+        },
+      ],
+      [
+        'has no limits',
+        (get) => {
+          delete container(get('Job', 'migrate')).resources.limits.memory
+        },
+      ],
+      [
+        'can write to its image',
+        (get) => {
+          delete container(get('Deployment', 'worker')).securityContext.readOnlyRootFilesystem
+        },
+      ],
+      [
+        'keeps capabilities',
+        (get) => {
+          container(get('Deployment', 'api')).securityContext.capabilities.add = ['NET_ADMIN']
+        },
+      ],
+      [
+        'holds VULTR_API_KEY',
+        (get) => {
+          container(get('Deployment', 'api')).envFrom.push(container(get('Deployment', 'worker')).envFrom[2])
+        },
+      ],
+      [
+        'holds VULTR_API_KEY',
+        (get) => {
+          container(get('Deployment', 'router')).env = [{ name: 'VULTR_API_KEY', value: 'x' }]
+        },
+      ],
+      [
+        'holds DATABASE_URL',
+        (get) => {
+          container(get('Deployment', 'worker')).envFrom.push(container(get('Job', 'migrate')).envFrom[0])
+        },
+      ],
+      [
+        'selects no pod of its own',
+        (get) => {
+          get('Deployment', 'api').spec.selector = {}
+        },
+      ],
+      [
+        'not named by its digest',
+        (get) => {
+          container(get('Deployment', 'api')).image = 'agentctl:latest'
+        },
+      ],
+      [
+        'is not probed',
+        (get) => {
+          delete container(get('Deployment', 'worker')).livenessProbe
+        },
+      ],
+      [
+        'started anew for what only makes it not ready',
+        (get) => {
+          container(get('Deployment', 'api')).livenessProbe.httpGet.path = '/ready'
+        },
+      ],
+      [
+        'is not spread',
+        (get) => {
+          delete podsOf(get('Deployment', 'router')).spec.topologySpreadConstraints
+        },
+      ],
+      [
+        'has no budget',
+        (get) => {
+          get('PodDisruptionBudget', 'api').spec.selector.matchLabels = { a: 'b' }
+        },
+      ],
+      [
+        'No NetworkPolicy denies',
+        (get) => {
+          get('NetworkPolicy', 'deny-all').spec.policyTypes = ['Ingress']
+        },
+      ],
+      [
+        'selects no pod',
+        (get) => {
+          get('NetworkPolicy', 'to-machines').spec.podSelector.matchLabels = { a: 'b' }
+        },
+      ],
+      [
+        'opens more',
+        (get) => {
+          delete get('NetworkPolicy', 'to-providers').spec.egress[0].ports
+        },
+      ],
+      [
+        'leads to no port',
+        (get) => {
+          get('Service', 'api').spec.ports[0].targetPort = 'https'
+        },
+      ],
+      [
+        'open to the world',
+        (get) => {
+          get('Service', 'router').spec.type = 'LoadBalancer'
+        },
+      ],
+      [
+        'mounts a path of its node',
+        (get) => {
+          podsOf(get('Deployment', 'api')).spec.volumes.push({ name: 'x', hostPath: { path: '/' } })
+        },
+      ],
+    ])('%s', (expected, change) => {
+      const copies = structuredClone(manifests)
+      change((kind, name) => copies.find((it) => it.kind === kind && it.metadata.name === name), copies)
+      expect(findings(copies).join('\n')).toContain(expected)
+    })
+  })
+})
