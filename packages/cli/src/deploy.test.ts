@@ -58,6 +58,7 @@ beforeEach(async () => {
       return {
         agent: { name: 'bot', namespace: 'demo', url: null, exists: false },
         changes: ['make a machine of size small', 'deploy release 1'],
+        domains: { attach: [], keep: [] },
         upload: {
           files: files.length,
           missing: missing.map(({ sha256 }) => sha256),

@@ -24,6 +24,11 @@ import { commandsOf } from './commands/commands.ts'
 import { completionOf } from './commands/completion.ts'
 import { deploy } from './commands/deploy.ts'
 import { doctor } from './commands/doctor.ts'
+import { add as addDomain } from './commands/domains/add.ts'
+import { check as checkDomain } from './commands/domains/check.ts'
+import { list as listDomains } from './commands/domains/list.ts'
+import { remove as removeDomain } from './commands/domains/remove.ts'
+import { wait as waitForDomain } from './commands/domains/wait.ts'
 import { init } from './commands/init.ts'
 import { create as createKey } from './commands/keys/create.ts'
 import { list as listKeys } from './commands/keys/list.ts'
@@ -85,6 +90,16 @@ export const program: Group = {
       summary: 'Give agents secrets, kept encrypted and never shown again',
       commands: { set: setSecret, list: listSecrets, unset, import: importSecrets },
     },
+    domains: {
+      summary: 'Attach names of your own, and see what their DNS lacks',
+      commands: {
+        add: addDomain,
+        list: listDomains,
+        check: checkDomain,
+        wait: waitForDomain,
+        remove: removeDomain,
+      },
+    },
     namespaces: {
       summary: 'Group agents, and share them',
       commands: { create: createNamespace, list: listNamespaces, use, rename, delete: deleteNamespace },
@@ -126,7 +141,7 @@ export const program: Group = {
 
 const chapters = {
   Start: ['login', 'init', 'deploy'],
-  Operate: ['agents', 'secrets'],
+  Operate: ['agents', 'secrets', 'domains'],
   Money: ['billing'],
   Account: ['whoami', 'logout', 'account', 'notices', 'namespaces', 'members', 'keys'],
   Tool: ['doctor', 'completion', 'commands'],

@@ -85,6 +85,8 @@ export const DeployPlan = z.strictObject({
   }),
   /** Sentences, in the order of what would happen. */
   changes: z.array(z.string()),
+  /** Names of agent.json to be attached, and those that stay although it does not name them any more. */
+  domains: z.strictObject({ attach: z.array(z.string()), keep: z.array(z.string()) }),
   upload: z.strictObject({ files: z.int(), missing: z.array(Sha256), missingBytes: z.int() }),
   price: Price,
   balance: Balance,

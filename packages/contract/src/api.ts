@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { agentEndpoints } from './agents.ts'
 import { billingEndpoints } from './billing.ts'
+import { domainEndpoints } from './domains.ts'
 import type { Endpoint, Params } from './endpoint.ts'
 import { identityEndpoints } from './identity.ts'
 import { operatorEndpoints } from './operators.ts'
@@ -13,6 +14,7 @@ export const endpoints = {
   ...identityEndpoints,
   ...billingEndpoints,
   ...agentEndpoints,
+  ...domainEndpoints,
   ...operatorEndpoints,
   ...runnerEndpoints,
 }

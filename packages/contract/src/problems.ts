@@ -193,6 +193,27 @@ const table = {
     fix: 'See: agentctl agents show NAME',
   },
 
+  // Domains
+  invalid_hostname: {
+    status: 400,
+    exit: 2,
+    title: 'This name cannot be a domain',
+    fix: 'Give a name of your own such as bot.example.com.',
+  },
+  hostname_unavailable: {
+    status: 409,
+    exit: 1,
+    title: 'This name cannot be attached',
+    fix: 'Use another name. If it is yours, make sure that it is not attached elsewhere, then try again.',
+  },
+
+  domains_unavailable: {
+    status: 503,
+    exit: 7,
+    title: 'This service takes no names of your own',
+    fix: 'Use the address that the agent has anyway: agentctl agents show NAME',
+  },
+
   // Money
   insufficient_credits: {
     status: 402,
@@ -220,6 +241,18 @@ const table = {
   },
 
   // Only ever said by the CLI
+  dns_not_right: {
+    status: 409,
+    exit: 1,
+    title: 'The DNS of this name is not right yet',
+    fix: 'Correct the records that the message names; changes may take as long as the TTL of the old record.',
+  },
+  domain_failed: {
+    status: 422,
+    exit: 1,
+    title: 'The domain did not become live',
+    fix: 'See: agentctl domains check NAME',
+  },
   deposit_rejected: {
     status: 422,
     exit: 1,

@@ -7,6 +7,7 @@ import { cardRoutes } from './billing/card-routes.ts'
 import { billingRoutes } from './billing/routes.ts'
 import { docsPage } from './console/docs-page.ts'
 import type { Deps } from './deps.ts'
+import { domainRoutes } from './domains/routes.ts'
 import { callerGate } from './identity/access.ts'
 import { identityRoutes } from './identity/routes.ts'
 import { operatorGate } from './operators/access.ts'
@@ -44,6 +45,7 @@ export function createApp(
   billingRoutes(api, deps, stopping)
   cardRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
+  domainRoutes(api, deps, stopping)
   operatorRoutes(api, deps)
   const openApi = openApiDocument({ url: deps.config.apiUrl, version: VERSION })
   api.on('GET /openapi.json', async () => Response.json(openApi))

@@ -4,6 +4,7 @@ import { createApp } from './app.ts'
 import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
+import { domainWork, scheduleDomainWork } from './domains/operations.ts'
 import { identityWork, scheduleIdentityWork } from './identity/operations.ts'
 import { operatorWork, scheduleOperatorWork } from './operators/operations.ts'
 import { fileBlobs } from './platform/blobs.ts'
@@ -172,6 +173,7 @@ async function startApi(deps: Omit<Deps, 'machines'>): Promise<Stop> {
 async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(): boolean; stop: Stop }> {
   await scheduleIdentityWork(deps)
   await scheduleAgentWork(deps)
+  await scheduleDomainWork(deps)
   await scheduleBillingWork(deps)
   await scheduleCardWork(deps)
   await scheduleOperatorWork(deps)
@@ -180,6 +182,7 @@ async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(
     {
       ...identityWork(deps),
       ...agentWork(deps),
+      ...domainWork(deps),
       ...billingWork(deps),
       ...cardWork(deps),
       ...operatorWork(deps),

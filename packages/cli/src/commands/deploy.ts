@@ -8,6 +8,7 @@ import { amountOrNone } from '../amount-option.ts'
 import { choice, defineCommand, duration, flag, optional, unless } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readAgentFile } from '../deploy/agent-file.ts'
+import { type Attached, attachDomains } from '../deploy/attach-domains.ts'
 import { completeConfig, type Detected } from '../deploy/detect.ts'
 import { type FolderFile, readFolder } from '../deploy/folder.ts'
 import { openHashCache } from '../deploy/hash-cache.ts'
@@ -86,18 +87,20 @@ export const deploy = defineCommand({
     const { uploaded, deployed } = await uploadAndDeploy(ctx, { plan, request, files })
     const uploadMs = performance.now() - uploadStartedAt
     const { release, agent } = deployed
-    const document = (now: Release, status = agent.status) => ({
+    const document = (now: Release, status = agent.status, domains: Attached[] = []) => ({
       agent: { id: agent.id, name: agent.name, namespace: agent.namespace, url: agent.url, status },
       release: { id: now.id, number: now.number, status: now.status },
       upload: { files: files.length, uploadedFiles: uploaded.files, uploadedBytes: uploaded.bytes },
       price: deployed.price,
       balance: deployed.balance,
+      ...(domains.length > 0 ? { domains } : {}),
       timings: { hashMs: Math.round(hashMs), uploadMs: Math.round(uploadMs), ...now.timings },
     })
 
     if (!flags.wait) {
       ctx.out.note(`Release ${release.number} goes on: agentctl agents show ${agent.name}`)
-      ctx.out.result(document(release), agent.url)
+      const domains = await attachDomains(ctx, agent.id, plan.domains)
+      ctx.out.result(document(release, agent.status, domains), agent.url)
       return undefined
     }
     const live = await waitForRelease(ctx, {
@@ -110,7 +113,8 @@ export const deploy = defineCommand({
     ctx.out.note(
       `Release ${live.number} of ${agent.name} is live after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`,
     )
-    ctx.out.result(document(live, status), agent.url)
+    const domains = await attachDomains(ctx, agent.id, plan.domains)
+    ctx.out.result(document(live, status, domains), agent.url)
     return undefined
   },
 })

@@ -10,6 +10,7 @@ import type { Caller } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
 import { cancelOperation, startOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
+import { type AgentDomain, listDomainsOf, wakeDomainsOf } from './domain-store.ts'
 import { suffixedLabel, wantedLabel } from './labels.ts'
 import { failReleasesUnderWay, lockAgent, setAgentDeleted } from './lifecycle-store.ts'
 import { meterAgent } from './metering.ts'
@@ -24,7 +25,14 @@ export function agentUrl({ config }: Pick<Deps, 'config'>, label: string): strin
 }
 
 /** `zeroAt` is when the credits of its account end; undefined while it burns nothing. */
-function agentView(deps: Pick<Deps, 'config'>, agent: AgentRow, zeroAt?: Date | null): Agent {
+function agentView(
+  deps: Pick<Deps, 'config'>,
+  agent: AgentRow,
+  {
+    zeroAt,
+    domains = [],
+  }: { zeroAt?: Date | null | undefined; domains?: readonly AgentDomain[] | undefined },
+): Agent {
   const snapshotDeletedAt =
     agent.snapshotDeleteAt ?? (zeroAt ? secondsAfter(zeroAt, deps.config.graceDays * DAY_SECONDS) : null)
   return {
@@ -39,7 +47,7 @@ function agentView(deps: Pick<Deps, 'config'>, agent: AgentRow, zeroAt?: Date | 
       agent.releaseId !== null && agent.releaseNumber !== null
         ? { id: agent.releaseId, number: agent.releaseNumber }
         : null,
-    domains: [],
+    domains: domains.map(({ hostname, status }) => ({ hostname, status })),
     suspendsAt: zeroAt?.toISOString() ?? null,
     snapshotDeletedAt: snapshotDeletedAt?.toISOString() ?? null,
   }
@@ -60,14 +68,22 @@ export async function agentViews(
   for (const account of new Set(burning.map(({ ownerAccountId }) => ownerAccountId))) {
     zeroAt.set(account, await zeroAtOf(deps.db.jobs, account, deps.clock.now()))
   }
+  const found = await listDomainsOf(
+    deps.db.jobs,
+    agents.map(({ id }) => id),
+  )
+  const domains = Map.groupBy(found, ({ agentId }) => agentId)
   return agents.map((agent) =>
-    agentView(deps, agent, burning.includes(agent) ? zeroAt.get(agent.ownerAccountId) : undefined),
+    agentView(deps, agent, {
+      zeroAt: burning.includes(agent) ? zeroAt.get(agent.ownerAccountId) : undefined,
+      domains: domains.get(agent.id),
+    }),
   )
 }
 
 export async function viewOf(deps: Pick<Deps, 'config' | 'db' | 'clock'>, agent: AgentRow): Promise<Agent> {
   const [view] = await agentViews(deps, [agent])
-  return view ?? agentView(deps, agent)
+  return view ?? agentView(deps, agent, {})
 }
 
 /** Which agent a request is about: an id, or a name in a namespace. */
@@ -193,6 +209,7 @@ export async function deleteAgent(
     const failure = { reason: 'agent_deleted', message: 'The agent was deleted.', logTail: [] }
     await failReleasesUnderWay(tx, agent.id, failure, now)
     await setAgentDeleted(tx, agent.id, now)
+    await wakeDomainsOf(tx, agent.id)
     await meterAgent(tx, locked, 'suspended', now)
   })
   return { ...agent, status: 'deleted', releaseId: null, releaseNumber: null, rest: null }

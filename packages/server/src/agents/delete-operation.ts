@@ -1,12 +1,18 @@
 import type { Deps } from '../deps.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { unneededBlobs } from './blob-store.ts'
+import { forgetDomainsOf } from './domain-store.ts'
 import { removeMachine } from './machine-removal.ts'
 import { listMachines, setMachineState } from './machine-store.ts'
 import { removeSnapshot } from './snapshot-removal.ts'
 import { listSnapshots } from './snapshot-store.ts'
 
-/** Removes what an agent had: its machines at the provider first, then its data. The row stays, because of its label. */
+const DOMAINS_SECONDS = 1
+
+/**
+ * Removes what an agent had: its machines and domains at their providers first, then its data. The row stays, because
+ * of its label.
+ */
 export async function visitDeletion(
   deps: Pick<Deps, 'db' | 'clock' | 'machines' | 'blobs'>,
   operation: Operation,
@@ -21,6 +27,10 @@ export async function visitDeletion(
   }
   for (const snapshot of await listSnapshots(deps.db.jobs, agentId))
     await removeSnapshot(deps, snapshot, lease)
+  // Their own operations take them away; what they need of the agent stays until then.
+  if (!(await lease.write((tx) => forgetDomainsOf(tx, agentId)))) {
+    return { state: 'again', afterSeconds: DOMAINS_SECONDS }
+  }
   await lease.write(async (tx) => {
     const [owner] = await tx<{ accountId: string }[]>`
       select n.owner_account_id as "accountId" from agents a join namespaces n on n.id = a.namespace_id

@@ -28,6 +28,10 @@ test('a plan for a new agent says what is made, what travels and what it costs',
         "Create the agent hello in the namespace fresh; its address is http://hello-fresh.agents.localhost:8788 if that is free.",
         "Start a small machine in Seoul: 1 vCPU, 2 GB of memory, 55 GB of disk.",
       ],
+      "domains": {
+        "attach": [],
+        "keep": [],
+      },
       "price": {
         "hourlyMicros": "20000",
       },

@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url'
 import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
 import type { DeployPlan, DeployRequest } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
@@ -8,6 +9,7 @@ import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { agentUrl } from './agents.ts'
 import { checkEnvironment } from './deploys.ts'
+import { type AgentDomain, listDomainsOf } from './domain-store.ts'
 import { contentsOf, missingContents } from './files.ts'
 import { wantedLabel } from './labels.ts'
 import { LOG_DAYS } from './limits.ts'
@@ -48,6 +50,12 @@ export async function planDeploy(
       if (changes.length > 0 && !atRest && !moves)
         changes.push(`Release ${live.number} serves until the new one has passed its health check.`)
     }
+    const attached = agent ? await listDomainsOf(tx, [agent.id]) : []
+    const domains = domainChanges(live?.config.domains ?? [], request.config.domains, attached)
+    changes.push(
+      ...domains.attach.map((name) => `Attach the domain ${name}, once the release is live.`),
+      ...domains.keep.map((name) => `Keep the domain ${name}, which agent.json does not name any more.`),
+    )
     return {
       agent: {
         name: request.name,
@@ -56,6 +64,7 @@ export async function planDeploy(
         exists: agent !== undefined,
       },
       changes,
+      domains,
       upload: {
         files: request.files.length,
         missing,
@@ -118,6 +127,21 @@ function configChanges(live: AgentConfig, next: AgentConfig): string[] {
     Object.keys(next.env).filter((name) => name in live.env && live.env[name] !== next.env[name]),
   )
   return changes
+}
+
+/** What goes live attaches its domains; none is taken away because a file does not name it any more. */
+function domainChanges(
+  live: readonly string[],
+  next: readonly string[],
+  attached: readonly AgentDomain[],
+): DeployPlan['domains'] {
+  const held = new Set(attached.flatMap(({ hostname, status }) => (status === 'failed' ? [] : [hostname])))
+  const asInDns = (name: string): string => domainToASCII(name.replace(/\.$/, ''))
+  const named = new Set(next.map(asInDns))
+  return {
+    attach: next.filter((name) => !held.has(asInDns(name))),
+    keep: live.filter((name) => held.has(asInDns(name)) && !named.has(asInDns(name))),
+  }
 }
 
 function fileChanges(live: readonly ManifestFile[], next: readonly ManifestFile[]): string[] {

@@ -1,6 +1,6 @@
 import type { Sql } from '../platform/db.ts'
 
-export type SweptKind = 'machine' | 'snapshot'
+export type SweptKind = 'machine' | 'snapshot' | 'hostname'
 
 /** What we expect to find at the provider: by its id there, or by the label under which it was ordered. */
 export interface Owned {
@@ -9,7 +9,7 @@ export interface Owned {
   providerId: string | null
 }
 
-export function listOwned(tx: Sql, kind: SweptKind): Promise<Owned[]> {
+export function listOwned(tx: Sql, kind: 'machine' | 'snapshot'): Promise<Owned[]> {
   return tx<Owned[]>`
     select id, label, provider_id as "providerId" from ${tx(kind === 'machine' ? 'machines' : 'snapshots')}
     where state <> 'deleted'`

@@ -1,13 +1,21 @@
 import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
+import type { Sql } from '../platform/db.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
-import { deleteSighting, listOrphans, listOwned, putSightings, type SweptKind } from './sweep-store.ts'
+import {
+  deleteSighting,
+  listOrphans,
+  listOwned,
+  type Owned,
+  putSightings,
+  type SweptKind,
+} from './sweep-store.ts'
 
 /** Between the first sighting of something that no row owns and its end. */
 export const ORPHAN_SECONDS = 1800
 /** More than this many orphans at once are a fault of ours rather than of the provider. */
 const SWEPT_AT_ONCE_MAX = 20
-const EVERY_SECONDS = 600
+export const SWEEP_EVERY_SECONDS = 600
 
 /**
  * Deletes machines and snapshots of ours at the provider that no row owns: those of a worker that slept past its lease
@@ -19,22 +27,38 @@ export async function visitSweep(
   lease: Lease,
 ): Promise<Outcome> {
   const { machines } = deps
-  await sweep(deps, lease, 'machine', await machines.listOurs(), machines.delete)
-  await sweep(deps, lease, 'snapshot', await machines.listOurSnapshots(), machines.deleteSnapshot)
-  return { state: 'again', afterSeconds: EVERY_SECONDS }
+  await sweep(deps, lease, {
+    kind: 'machine',
+    present: await machines.listOurs(),
+    listOwned: (tx) => listOwned(tx, 'machine'),
+    remove: machines.delete,
+  })
+  await sweep(deps, lease, {
+    kind: 'snapshot',
+    present: await machines.listOurSnapshots(),
+    listOwned: (tx) => listOwned(tx, 'snapshot'),
+    remove: machines.deleteSnapshot,
+  })
+  return { state: 'again', afterSeconds: SWEEP_EVERY_SECONDS }
 }
 
-async function sweep(
+interface Swept {
+  kind: SweptKind
+  /** What the provider has of it that is ours. */
+  present: readonly { id: string; label: string }[]
+  listOwned(tx: Sql): Promise<Owned[]>
+  remove(id: string): Promise<void>
+}
+
+export async function sweep(
   { clock, log }: Pick<Deps, 'clock' | 'log'>,
   lease: Lease,
-  kind: SweptKind,
-  present: readonly { id: string; label: string }[],
-  remove: (id: string) => Promise<void>,
+  { kind, present, listOwned, remove }: Swept,
 ): Promise<void> {
   const now = clock.now()
   const { orphans, missing } = await lease.write(async (tx) => {
     // Read after the list: a row is written before its order, so everything that was listed has it.
-    const rows = await listOwned(tx, kind)
+    const rows = await listOwned(tx)
     const ids = new Set(rows.flatMap(({ providerId }) => providerId ?? []))
     const expected = new Set(rows.filter(({ providerId }) => providerId === null).map(({ label }) => label))
     const unowned = present.filter(({ id, label }) => !ids.has(id) && !expected.has(label))

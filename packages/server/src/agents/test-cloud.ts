@@ -17,7 +17,7 @@ import type { Deps } from '../deps.ts'
 import { fileBlobs } from '../platform/blobs.ts'
 import { readConfig } from '../platform/config.ts'
 import { openPool } from '../platform/db.ts'
-import { type Caller, createApi } from '../platform/http.ts'
+import { type Api, type Caller, createApi } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
 import { openKeyring } from '../platform/keyring.ts'
 import { silentLog } from '../platform/log.ts'
@@ -103,9 +103,12 @@ export const plainConfig: AgentConfig = {
 
 export async function testCloud({
   apiUrl = NOBODY,
+  mount = () => {},
   ...programs
 }: {
   apiUrl?: string
+  /** Mounts routes of rooms above this one. */
+  mount?: (api: Api, deps: Parts, stopping: AbortSignal) => void
   nodeFile?: string
   runnerFile?: string
 } = {}): Promise<TestCloud> {
@@ -159,6 +162,7 @@ export async function testCloud({
     clientAddressHeader: undefined,
   })
   agentRoutes(api, deps, stopping.signal)
+  mount(api, deps, stopping.signal)
   const { app } = api
 
   const call = async (

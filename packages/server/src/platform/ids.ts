@@ -8,6 +8,7 @@ export type IdPrefix =
   | 'chk'
   | 'chl'
   | 'dep'
+  | 'dom'
   | 'inv'
   | 'key'
   | 'lac'

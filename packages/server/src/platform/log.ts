@@ -6,6 +6,7 @@ export interface LogFields {
   step?: string
   accountId?: string
   agentId?: string
+  domainId?: string
   machineId?: string
   releaseId?: string
   providerId?: string
@@ -33,6 +34,7 @@ const FIELD_NAMES: ReadonlySet<string> = new Set<keyof LogFields>([
   'step',
   'accountId',
   'agentId',
+  'domainId',
   'machineId',
   'releaseId',
   'providerId',

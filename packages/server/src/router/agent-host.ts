@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 
 /** What a request asks for, once its Host and its target agree. */
 export interface RequestTarget {
-  /** The first label under the agent domain; undefined when the host is not one of ours. */
-  label: string | undefined
+  /** The first label under the agent domain, or a whole name of somebody's own; undefined for what can be neither. */
+  name: string | undefined
   /** As the client wrote it, for the agent. */
   host: string
   path: string
@@ -30,7 +30,7 @@ export function readTarget(
   const hostname = hostnameOf(host)
   const path = pathOf(request.url ?? '', request.method ?? '', hostname)
   if (hostname === undefined || path === undefined) return undefined
-  return { label: labelUnder(hostname, agentDomain), host, path }
+  return { name: nameFor(hostname, agentDomain), host, path }
 }
 
 /** Lower case, without port and without the dot of the root. */
@@ -46,9 +46,12 @@ function pathOf(url: string, method: string, hostname: string | undefined): stri
   return rest.startsWith('/') ? rest : `/${rest}`
 }
 
-function labelUnder(hostname: string, agentDomain: string): string | undefined {
+/** A label has no dot and a name of somebody's own has one, so that the two are never taken for each other. */
+function nameFor(hostname: string, agentDomain: string): string | undefined {
   const suffix = `.${agentDomain.toLowerCase()}`
-  if (!hostname.endsWith(suffix)) return undefined
-  const label = hostname.slice(0, -suffix.length)
-  return LABEL.test(label) ? label : undefined
+  const isOwn = !hostname.endsWith(suffix)
+  const name = isOwn ? hostname : hostname.slice(0, -suffix.length)
+  const labels = name.split('.')
+  if (isOwn ? labels.length === 1 || name.length > 253 : labels.length > 1) return undefined
+  return labels.every((label) => LABEL.test(label)) ? name : undefined
 }

@@ -7,8 +7,12 @@ import { openRouterCredential } from '../platform/router-credential.ts'
 import type { Secret } from '../platform/secret.ts'
 import { findRouteRow, type RouteRow } from './store.ts'
 
-/** Where a label leads. */
+/** Where a name, or a name of somebody's own, leads. */
 export interface Route {
+  /** Of a name of somebody's own. */
+  domainId: string | undefined
+  /** False for a name of somebody's own that is not known to be theirs yet: nobody is let in under it. */
+  isOpen: boolean
   agentId: string
   name: string
   status: Exclude<AgentStatus, 'deleted'>
@@ -23,11 +27,11 @@ export interface RoutedMachine {
 }
 
 export interface RouteTable {
-  /** Undefined for a label that leads nowhere. Throws when that cannot be found out now. */
-  find(label: string): Promise<Route | undefined>
+  /** Undefined for a name that leads nowhere. Throws when that cannot be found out now. */
+  find(name: string): Promise<Route | undefined>
   /** The machine did not answer there: look again before the next request. */
-  forget(label: string): void
-  /** How many labels are remembered. */
+  forget(name: string): void
+  /** How many names are remembered. */
   readonly size: number
 }
 
@@ -42,8 +46,8 @@ interface LookUp {
   answer?: Promise<Route | undefined>
 }
 
-/** Labels that nobody has are endless, and asking for them is free. */
-const UNKNOWN_LABELS_MAX = 10_000
+/** Names that nobody has are endless, and asking for them is free. */
+const UNKNOWN_NAMES_MAX = 10_000
 const LOOK_UPS_MAX = 500
 /** A notification may be lost with its connection; what is older than this is read again. */
 const READ_AGAIN_AFTER_MS = 60_000
@@ -52,77 +56,84 @@ class RoutesUnavailable extends Error {
   override name = 'RoutesUnavailable'
 }
 
-/** Remembers where labels lead until the database says that it has changed. */
+/** Remembers where names lead until the database says that it has changed. */
 export async function openRouteTable(
   { db, keyring, log }: Pick<Deps, 'db' | 'keyring' | 'log'>,
-  find: (sql: Sql, label: string) => Promise<RouteRow | undefined> = findRouteRow,
+  find: (sql: Sql, name: string) => Promise<RouteRow | undefined> = findRouteRow,
 ): Promise<RouteTable> {
   const known = new Map<string, Remembered>()
   const unknown = new Map<string, Remembered>()
-  const labelOfAgent = new Map<string, string>()
+  const namesOfAgent = new Map<string, Set<string>>()
   const lookUps = new Map<string, LookUp>()
 
-  const drop = (label: string): void => {
-    const agentId = known.get(label)?.route?.agentId
-    if (agentId !== undefined) labelOfAgent.delete(agentId)
-    known.delete(label)
-    unknown.delete(label)
+  const drop = (name: string): void => {
+    const agentId = known.get(name)?.route?.agentId
+    const names = agentId === undefined ? undefined : namesOfAgent.get(agentId)
+    names?.delete(name)
+    if (agentId !== undefined && names?.size === 0) namesOfAgent.delete(agentId)
+    known.delete(name)
+    unknown.delete(name)
   }
-  const remember = (label: string, route: Route | undefined): void => {
-    drop(label)
+  const remember = (name: string, route: Route | undefined): void => {
+    drop(name)
     const entry = { route, readAt: performance.now() }
     if (route) {
-      known.set(label, entry)
-      labelOfAgent.set(route.agentId, label)
+      known.set(name, entry)
+      namesOfAgent.set(route.agentId, (namesOfAgent.get(route.agentId) ?? new Set()).add(name))
       return
     }
-    unknown.set(label, entry)
+    unknown.set(name, entry)
     const [oldest] = unknown.keys()
-    if (unknown.size > UNKNOWN_LABELS_MAX && oldest !== undefined) unknown.delete(oldest)
+    if (unknown.size > UNKNOWN_NAMES_MAX && oldest !== undefined) unknown.delete(oldest)
   }
   const changed = (agentId: string): void => {
-    const label = labelOfAgent.get(agentId)
-    if (label === undefined) unknown.clear()
-    else drop(label)
+    const names = namesOfAgent.get(agentId)
+    if (names === undefined) unknown.clear()
+    else for (const name of [...names]) drop(name)
     // What these are reading may be from before the change: they answer those who wait, and nobody after them.
     lookUps.clear()
+  }
+  const hostnameChanged = (hostname: string): void => {
+    drop(hostname)
+    lookUps.delete(hostname)
   }
   const forgetAll = (): void => {
     known.clear()
     unknown.clear()
-    labelOfAgent.clear()
+    namesOfAgent.clear()
     lookUps.clear()
   }
   // Called at each new connection: what was announced while there was none has been missed.
   await db.listen('agents', changed, forgetAll)
+  await db.listen('hostnames', hostnameChanged, forgetAll)
 
-  const read = async (label: string, lookUp: LookUp): Promise<Route | undefined> => {
+  const read = async (name: string, lookUp: LookUp): Promise<Route | undefined> => {
     try {
-      const row = await find(db.jobs, label)
+      const row = await find(db.jobs, name)
       const route = row && routeOf(row, keyring)
-      if (lookUps.get(label) === lookUp) remember(label, route)
+      if (lookUps.get(name) === lookUp) remember(name, route)
       return route
     } finally {
-      if (lookUps.get(label) === lookUp) lookUps.delete(label)
+      if (lookUps.get(name) === lookUp) lookUps.delete(name)
     }
   }
-  const lookUpOnce = (label: string): Promise<Route | undefined> => {
-    const underWay = lookUps.get(label)
+  const lookUpOnce = (name: string): Promise<Route | undefined> => {
+    const underWay = lookUps.get(name)
     if (underWay?.answer) return underWay.answer
     if (lookUps.size >= LOOK_UPS_MAX)
       return Promise.reject(new RoutesUnavailable('too many look-ups at once'))
     const lookUp: LookUp = {}
-    lookUps.set(label, lookUp)
-    lookUp.answer = read(label, lookUp)
+    lookUps.set(name, lookUp)
+    lookUp.answer = read(name, lookUp)
     return lookUp.answer
   }
 
   return {
-    async find(label) {
-      const entry = known.get(label) ?? unknown.get(label)
+    async find(name) {
+      const entry = known.get(name) ?? unknown.get(name)
       if (entry && performance.now() - entry.readAt < READ_AGAIN_AFTER_MS) return entry.route
       try {
-        return await lookUpOnce(label)
+        return await lookUpOnce(name)
       } catch (error) {
         log.error('A route could not be read', { fault: faultOf(error) })
         // Agents go on being reachable while the database is away; the credential tells a wrong machine.
@@ -139,7 +150,14 @@ export async function openRouteTable(
 
 function routeOf(row: RouteRow, keyring: Deps['keyring']): Route | undefined {
   if (row.status === 'deleted') return undefined
-  return { agentId: row.agentId, name: row.name, status: row.status, machine: machineOf(row, keyring) }
+  return {
+    domainId: row.domainId ?? undefined,
+    isOpen: row.isOpen,
+    agentId: row.agentId,
+    name: row.name,
+    status: row.status,
+    machine: machineOf(row, keyring),
+  }
 }
 
 function machineOf(row: RouteRow, keyring: Deps['keyring']): RoutedMachine | undefined {

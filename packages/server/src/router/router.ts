@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Deps } from '../deps.ts'
+import { probeAnswer, probePath } from '../domains/records.ts'
 import { newId } from '../platform/ids.ts'
 import { faultOf } from '../platform/log.ts'
 import { readTarget } from './agent-host.ts'
@@ -129,14 +130,21 @@ async function forward(
   const framing = framingOf(incoming)
   if (framing && framing.kind !== 'none') hangUpLater(incoming, response)
   if (!target || !framing) return malformed
-  if (target.label === undefined) return noSuchAgent
+  if (target.name === undefined) return noSuchAgent
   let route: Route | undefined
   try {
-    route = await table.find(target.label)
+    route = await table.find(target.name)
   } catch {
     return routesUnavailable
   }
   if (!route) return noSuchAgent
+  const { domainId } = route
+  if (domainId !== undefined && target.path === probePath(domainId)) {
+    answerProbe(incoming, response, domainId)
+    return undefined
+  }
+  // To visitors a name that is not known to be its owner's yet leads nowhere.
+  if (!route.isOpen) return noSuchAgent
   const { machine, name, status } = route
   if (status === 'stopped' || status === 'suspended') return notRunning(status, name)
   // Its runner knows better than the database whether it answers right now.
@@ -167,10 +175,22 @@ async function forward(
   const end = await carry(exchange, connections)
   if (!end || response.destroyed) return undefined
   if ('absence' in end && end.status === 503) return notRunning(absenceOf(end.absence, status), name)
-  table.forget(target.label)
+  table.forget(target.name)
   const fault = 'fault' in end ? faultOf(end.fault) : end.absence
   log.warn('An agent did not answer', { requestId, agentId: route.agentId, machineId: machine.id, fault })
   return didNotAnswer('silence' in end ? end.silence : 'closed', name)
+}
+
+/** Shows that visitors of this name come here, whatever its agent does. */
+function answerProbe(incoming: IncomingMessage, response: ServerResponse, domainId: string): void {
+  const body = probeAnswer(domainId)
+  response.writeHead(200, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  })
+  response.end(body)
+  stopReading(incoming)
 }
 
 /** In the words of the agent's status: what its runner says, unless the database knows that it keeps happening. */

@@ -1,4 +1,5 @@
 import { defineCommand, required } from '../../command.ts'
+import { shownName } from '../../domains/domain-text.ts'
 import { pairs } from '../../table.ts'
 import { relative } from '../../times.ts'
 
@@ -20,7 +21,10 @@ export const show = defineCommand({
         ['status', status],
         ['release', release ? `${release.number} (${release.id})` : 'none serves'],
         ['size', `${size} in ${region}`],
-        ...domains.map((domain): [string, string] => ['domain', `${domain.hostname} (${domain.status})`]),
+        ...domains.map((domain): [string, string] => [
+          'domain',
+          `${shownName(domain.hostname)}: ${domain.status}`,
+        ]),
         ['suspends', times.suspendsAt && `${relative(times.suspendsAt, now)} (${times.suspendsAt})`],
         ['snapshot goes', times.snapshotDeletedAt && relative(times.snapshotDeletedAt, now)],
         ['id', id],

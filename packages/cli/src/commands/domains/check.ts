@@ -1,0 +1,37 @@
+import { defineCommand, required } from '../../command.ts'
+import { describeDomain, describeFindings, shownName } from '../../domains/domain-text.ts'
+import { Failure } from '../../failure.ts'
+
+export const check = defineCommand({
+  summary: 'Compare live DNS with the records that should be there, and say what is wrong',
+  details:
+    'Exit 0 if the records are right, 1 if one is missing or wrong, 7 if DNS could not be asked. It also has the ' +
+    'service look at the name at once.',
+  args: { domain: required('name', 'the name, or its id') },
+  examples: ['agentctl domains check bot.example.com'],
+  async run(ctx, { domain }) {
+    const found = await ctx.api('POST /v1/domains/:domain/check', {
+      params: { domain },
+      query: { namespace: ctx.explicitNamespace },
+      repeatable: true,
+    })
+    const now = new Date()
+    ctx.out.result(
+      found,
+      ({ domain, findings }) => `${describeDomain(domain, now)}\n\n${describeFindings(findings)}`,
+    )
+    const { hostname, status } = found.domain
+    const wrong = found.findings.filter(({ state }) => state !== 'right')
+    const [first] = wrong
+    if (first === undefined) {
+      if (status === 'pending' || status === 'verifying') {
+        ctx.out.note(`The records are right. Wait until it is served: agentctl domains wait ${hostname}`)
+      }
+      return
+    }
+    if (wrong.every(({ state }) => state === 'not_answered')) {
+      throw new Failure('network', first.message, { fix: first.fix ?? 'Try again in a minute.' })
+    }
+    throw new Failure('dns_not_right', `The DNS of ${shownName(hostname)} is not right yet`)
+  },
+})
