@@ -135,6 +135,24 @@ test('of two deploys at once one is told that the other is under way', async () 
   expect(answers.find(({ status }) => status === 409)?.body.code).toBe('deploy_in_progress')
 })
 
+test('a deploy that waits for work on its agent holds nothing that the work needs', async () => {
+  const alice = await cloud.person('crossing')
+  const { body } = await alice.deploy('hello', 'x')
+  const deploying = await cloud.sql.begin(async (worker) => {
+    await worker`select from operations where subject = ${body.agent.id} and state = 'pending' for update`
+    const second = alice.deploy('hello', 'y')
+    await eventually(async () => {
+      const [waiting] = await cloud.sql`
+        select true as waits from pg_stat_activity
+        where wait_event_type = 'Lock' and query like '%select kind from operations%'`
+      return waiting?.waits
+    })
+    await worker`select from agents where id = ${body.agent.id} for update nowait`
+    return { second }
+  })
+  expect((await deploying.second).body.code).toBe('deploy_in_progress')
+})
+
 test('the same key gives the same answer, another request with it is refused', async () => {
   const alice = await cloud.person('again')
   await alice.upload('x')

@@ -63,7 +63,6 @@ export async function deploy(
         maxHourlyMicros: microsOf(request.maxHourlyMicros),
         maxTotalMicros: microsOf(request.maxTotalMicros),
       }
-      await setSpendCaps(tx, agent.id, caps)
       await requireMeansFor(
         deps,
         {
@@ -88,6 +87,8 @@ export async function deploy(
         content: { files: request.files },
         now,
       })
+      // Not before: the operation is locked first, then the agent, here as everywhere.
+      await setSpendCaps(tx, agent.id, caps)
       const begun = (await findAgentById(tx, agent.id)) ?? agent
       // By the jobs role: a member who deploys sees how long the owner's credits last, and nothing else of them.
       const quoted = await quote(deps.db.jobs, {
