@@ -12,7 +12,10 @@ interface Step {
 
 const DEPOSIT_BELOW_MICROS = 10_000_000n
 
-/** The main job, with the real CLI: log in with a wallet, deposit, deploy an example, and look at its address. */
+/** A name for everybody's examples, which only the DNS of the local cloud knows. */
+const HOSTNAME = 'hello.example.com'
+
+/** The main job, with the real CLI: log in with a wallet, deposit, deploy an example, attach a domain, and look at both. */
 export async function runMainJob({
   root,
   cloud,
@@ -54,17 +57,48 @@ export async function runMainJob({
     say(`error: ${url} answered ${answer.status}.\n  ./agentctl agents logs hello`)
     return false
   }
+  if (!(await run({ args: ['domains', 'add', HOSTNAME, '--agent', 'hello'] }))) return false
+  const { domains } = await read<{ domains: Domain[] }>('domains', 'list', '--agent', 'hello')
+  for (const record of domains.find(({ hostname }) => hostname === HOSTNAME)?.records ?? []) {
+    await createRecord(cloud.local.cloudflare.url, record, say)
+  }
+  if (!(await run({ args: ['domains', 'wait', HOSTNAME] }))) return false
+  const { edge } = cloud.local.cloudflare
+  const name = `https://${HOSTNAME}:${edge.port}`
   say(`
 ${styleText('bold', url)} answers (${((Date.now() - started) / 1000).toFixed(1)} s from login to live).
 
 Next:
   curl ${url}
+  curl --cacert ${edge.caFile} --resolve ${HOSTNAME}:${edge.port}:${edge.address} ${name}
   ./agentctl agents list
   ./agentctl agents logs hello -f
   ./agentctl billing balance
   ./agentctl deploy YOUR-FOLDER
 `)
   return true
+}
+
+interface Domain {
+  hostname: string
+  records: { type: string; name: string; value: string }[]
+}
+
+/** Does in the DNS of the local cloud what the owner of a name does at their DNS provider. */
+async function createRecord(
+  cloudflareUrl: string,
+  { type, name, value }: Domain['records'][number],
+  say: (line: string) => void,
+): Promise<void> {
+  const request = { name, type, values: [value] }
+  say(
+    styleText(
+      'dim',
+      `At your DNS provider, here: PUT ${cloudflareUrl}/_local/dns ${JSON.stringify(request)}\n`,
+    ),
+  )
+  const answer = await fetch(`${cloudflareUrl}/_local/dns`, { method: 'PUT', body: JSON.stringify(request) })
+  if (!answer.ok) throw new Error(`The local DNS did not take the record: ${await answer.text()}`)
 }
 
 function runCli(

@@ -18,9 +18,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** What a page may use besides agentctl: the phone's inbox, the agents' addresses, the examples. */
+/** What a page may use besides agentctl: the phone's inbox, DNS and the edge, the agents' addresses, the examples. */
 const prelude = (keys: readonly string[]) => `
 inbox() { curl -s --get "$TWILIO/_local/inbox" --data-urlencode "to=$1" | grep -o '"code":"[0-9]*"' | tail -n 1 | tr -dc 0-9; }
+record() { curl -s -o /dev/null -X PUT "$CLOUDFLARE/_local/dns" -d "{\\"name\\":\\"$1\\",\\"type\\":\\"$2\\",\\"values\\":[\\"$3\\"]}"; }
+visit_edge() { curl -s --cacert "$EDGE_CA" --resolve "$1:$EDGE_PORT:127.0.0.1" "https://$1:$EDGE_PORT/"; }
 visit() { curl -s --resolve "*:$ROUTER_PORT:127.0.0.1" "$@"; }
 json() { node -e 'let s="";process.stdin.on("data",d=>s+=d).on("end",()=>{const v=process.argv[1].split(".").filter(Boolean).reduce((o,k)=>o?.[k],JSON.parse(s));console.log(typeof v==="object"?JSON.stringify(v):v)})' "$1"; }
 EXAMPLES="${root}/examples"
@@ -45,6 +47,9 @@ describe('journeys', () => {
           TWILIO: cloud.local.twilio.url,
           STRIPE: cloud.local.stripe.url,
           DATA_DIR: dirname(cloud.localFile),
+          CLOUDFLARE: cloud.local.cloudflare.url,
+          EDGE_PORT: String(cloud.local.cloudflare.edge.port),
+          EDGE_CA: cloud.local.cloudflare.edge.caFile,
           ROUTER_PORT: new URL(cloud.local.routerUrl).port,
         },
         home,

@@ -3,7 +3,8 @@ import { waitUntilSettled } from '../billing/state-wait.ts'
 import type { Context } from '../context.ts'
 
 /** Where a domain stands, for whoever waits for it. */
-export const tellsOf = ({ hostname, status, step }: Domain): string => step ?? `${hostname} is ${status}`
+export const tellsOf = ({ hostname, status, step }: Domain): string =>
+  step?.replace(/\.$/, '') ?? `${hostname} is ${status}`
 
 /** Asks again and again until nothing goes on any more, each time held by the service until something changes. */
 export function waitForDomain(
