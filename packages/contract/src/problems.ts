@@ -168,6 +168,12 @@ const table = {
     title: 'The account has as many machines as it may have',
     fix: 'Delete an agent first: agentctl agents delete NAME',
   },
+  machines_sold_out: {
+    status: 503,
+    exit: 7,
+    title: 'There is no machine to be had',
+    fix: 'Try again in a few minutes, or choose another size: agentctl deploy --size SIZE',
+  },
   deploy_in_progress: {
     status: 409,
     exit: 1,

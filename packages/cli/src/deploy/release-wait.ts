@@ -1,4 +1,5 @@
 import type { AgentStatus, Release } from '@agentctl/contract/agents.ts'
+import { problems } from '@agentctl/contract/problems.ts'
 import { pause } from '../api-client.ts'
 import type { Context } from '../context.ts'
 import { exitCodeOf, Failure } from '../failure.ts'
@@ -84,7 +85,7 @@ async function failed(
   agent: string,
   document: WaitFor['document'],
 ): Promise<Failure> {
-  const { message = 'it did not become healthy', logTail = [] } = release.failure ?? {}
+  const { reason, message = 'it did not become healthy', logTail = [] } = release.failure ?? {}
   if (logTail.length > 0) {
     ctx.out.notice(`Last lines of release ${release.number}:`)
     for (const line of logTail) ctx.out.notice(`  ${printable(line)}`)
@@ -96,12 +97,15 @@ async function failed(
   const serving = now?.release
     ? `Release ${now.release.number} goes on serving.`
     : 'Nothing serves at its address.'
+  // Nothing is wrong with what was deployed: the same again, a little later, may do.
+  const soldOut = reason === 'machines_sold_out'
+  const help = soldOut ? problems.machines_sold_out.fix : `See: agentctl agents logs ${agent}`
   return new Failure(
-    'release_failed',
+    soldOut ? 'machines_sold_out' : 'release_failed',
     `Release ${release.number} of ${agent} failed: ${printable(message)}`,
     {
-      fix: `${now ? `${serving} ` : ''}See: agentctl agents logs ${agent}`,
-      next: [`agentctl agents logs ${agent}`],
+      fix: `${now ? `${serving} ` : ''}${help}`,
+      next: soldOut ? [`agentctl agents show ${agent}`] : [`agentctl agents logs ${agent}`],
       document: document(release, now?.status),
     },
   )

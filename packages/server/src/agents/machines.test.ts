@@ -47,7 +47,7 @@ test('an order that the provider refuses for good fails the release and says why
       method: 'POST',
       path: '/v2/instances',
       status: 400,
-      body: { error: 'Server add failed: out of stock', status: 400 },
+      body: { error: 'Invalid hostname.', status: 400 },
     }),
   })
   await cloud.work()
@@ -55,9 +55,34 @@ test('an order that the provider refuses for good fails the release and says why
   const { body } = await alice.deploy('hello', 'x')
   expect(await ended(alice, body.release.id)).toMatchObject({
     status: 'failed',
-    failure: { reason: 'machine_refused', message: expect.stringContaining('out of stock') },
+    failure: { reason: 'machine_refused', message: expect.stringContaining('Invalid hostname') },
   })
   expect((await alice.deploy('hello', 'x')).status).toBe(202)
+})
+
+test('a machine that Seoul has not at the moment fails the release in words of its own, and the next deploy may do', async () => {
+  const cloud = await testCloud()
+  const availability = { available_plans: ['vc2-1c-1gb'] }
+  await fetch(`${cloud.vultr.url}/_local/faults`, {
+    method: 'POST',
+    body: JSON.stringify({
+      kind: 'status',
+      status: 200,
+      path: '/v2/regions/icn/availability',
+      body: availability,
+    }),
+  })
+  await cloud.work()
+  const alice = await cloud.person('alice')
+  const { body } = await alice.deploy('hello', 'x')
+  expect((await ended(alice, body.release.id)).failure).toEqual({
+    reason: 'machines_sold_out',
+    message: 'There is no small machine to be had in Seoul at the moment.',
+    logTail: [],
+  })
+  expect(await cloud.instances()).toEqual([])
+  const smaller = await alice.deploy('hello', 'x', { size: 'nano' })
+  expect(await cloud.machineOf(smaller.body.agent.id)).toBeDefined()
 })
 
 test('a worker that slept past its lease orders nothing that stays', async () => {

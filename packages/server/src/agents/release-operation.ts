@@ -217,6 +217,12 @@ async function order(
       return { state: 'again', afterSeconds: LOOK_AGAIN_SECONDS[1], stepData: { ...memory, looks: 0 } }
     case 'not_now':
       return { state: 'again', afterSeconds: ORDER_AGAIN_SECONDS, stepData: withoutLooks(memory) }
+    case 'sold_out':
+      log.error('There are no machines to be had', { agentId: agent.id, step: machine.plan })
+      return fail(deps, lease, sight, {
+        reason: 'machines_sold_out',
+        message: `There is no ${sight.release.config.size} machine to be had in Seoul at the moment.`,
+      })
     case 'refused':
       return fail(deps, lease, sight, {
         reason: 'machine_refused',

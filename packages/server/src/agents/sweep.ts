@@ -39,6 +39,16 @@ export async function visitSweep(
     listOwned: (tx) => listOwned(tx, 'snapshot'),
     remove: machines.deleteSnapshot,
   })
+  const spare = await machines.listSpareNetworks()
+  for (const kind of ['vpc', 'firewall'] as const) {
+    await sweep(deps, lease, {
+      kind,
+      present: spare.filter((network) => network.kind === kind),
+      // No row owns one: what is in use is not listed as spare.
+      listOwned: async () => [],
+      remove: (id) => machines.deleteSpareNetwork(kind, id),
+    })
+  }
   return { state: 'again', afterSeconds: SWEEP_EVERY_SECONDS }
 }
 

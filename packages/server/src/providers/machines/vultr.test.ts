@@ -30,7 +30,7 @@ const requests = async (method: string): Promise<{ body: string; path: string }[
       body: string
       path: string
     }[]
-  ).filter((request) => request.method === method)
+  ).filter((request) => request.method === method && !/^\/v2\/(vpcs|firewalls|regions)/.test(request.path))
 afterEach(async () => {
   await fetch(`${vultr.url}/_local/faults`, { method: 'DELETE' })
   await fetch(`${vultr.url}/_local/requests`, { method: 'DELETE' })
@@ -47,6 +47,8 @@ test('a machine is ordered in Seoul, with the tags by which it is found again', 
     enable_ipv6: false,
     backups: 'disabled',
     activation_email: false,
+    attach_vpc: [expect.any(String)],
+    firewall_group_id: expect.any(String),
   })
   const [found] = await machines.listByLabel('op_a-g1')
   expect(await machines.find(found?.id ?? '')).toMatchObject({ label: 'op_a-g1' })
@@ -103,6 +105,83 @@ test('a provider that stays in trouble is told as such, without its own words', 
     message: expect.not.stringContaining('html'),
   })
 }, 30_000)
+
+const kept = async (path: string): Promise<{ id: string; description: string }[]> => {
+  const headers = { authorization: `Bearer ${vultr.apiKey}` }
+  const answer = await fetch(`${vultr.url}/v2/${path}`, { headers })
+  return Object.values((await answer.json()) as Record<string, never>)[0] ?? []
+}
+const make = async (path: string, body: object): Promise<void> => {
+  const headers = { authorization: `Bearer ${vultr.apiKey}`, 'content-type': 'application/json' }
+  const answer = await fetch(`${vultr.url}/v2/${path}`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  })
+  if (!answer.ok) throw new Error(await answer.text())
+}
+
+test('the private network and the firewall group are made once, and adopted, and let nothing in', async () => {
+  const description = 'agentctl:shared'
+  const ours = async (path: string) => (await kept(path)).filter((one) => one.description === description)
+  await make('vpcs', { region: 'ewr', description })
+  await Promise.all([open('shared'), open('shared')].map((one, at) => one.create(order(`op_shared-${at}`))))
+  const third = open('shared')
+  expect(await third.create(order('op_shared-3'))).toMatchObject({ state: 'created' })
+  const bodies = (await requests('POST')).map(({ body }) => JSON.parse(body))
+  expect(new Set(bodies.map((body) => body.attach_vpc[0])).size).toBe(1)
+  expect(new Set(bodies.map((body) => body.firewall_group_id)).size).toBe(1)
+
+  // What two servers have made at once, or a line that broke, is found and goes; what is used stays.
+  const group = bodies[0].firewall_group_id
+  await make('vpcs', { region: 'icn', description })
+  await make('firewalls', { description })
+  const anyone = { ip_type: 'v4', protocol: 'tcp', port: '22', subnet: '0.0.0.0', subnet_size: 0 }
+  await make(`firewalls/${group}/rules`, anyone)
+  for (const { kind, id } of await third.listSpareNetworks()) await third.deleteSpareNetwork(kind, id)
+  expect(await third.listSpareNetworks()).toEqual([])
+  expect(await ours('firewalls')).toHaveLength(1)
+  expect(await ours('vpcs')).toHaveLength(2)
+  await third.deleteSpareNetwork('vpc', bodies[0].attach_vpc[0])
+  expect(await ours('vpcs')).toHaveLength(2)
+  await open('shared').create(order('op_shared-4'))
+  expect(await kept(`firewalls/${group}/rules`)).toEqual([])
+})
+
+test('a machine that Seoul has not is not ordered; one that is sold out at the last moment says so', async () => {
+  expect(await machines.create({ ...order('op_none'), plan: 'vc2-6c-16gb' })).toEqual({ state: 'sold_out' })
+  expect(await requests('POST')).toEqual([])
+  for (const error of [
+    'The plan chosen is not available in the selected region.',
+    'Server add failed: out of stock',
+    'You have reached the maximum number of instances for this account.',
+  ]) {
+    await fault({
+      kind: 'status',
+      status: 400,
+      body: { error, status: 400 },
+      method: 'POST',
+      path: '/v2/instances',
+    })
+    expect(await machines.create(order('op_none'))).toEqual({ state: 'sold_out' })
+  }
+  await fault({ kind: 'html-503', method: 'GET', path: '/v2/regions', times: null })
+  expect(await open('test').create(order('op_none'))).toEqual({ state: 'not_now' })
+  expect(await requests('POST')).toHaveLength(3)
+}, 30_000)
+
+test('a network that somebody has deleted is made anew for the next order', async () => {
+  const error = 'Invalid VPC, or not in the region of the instance.'
+  await fault({
+    kind: 'status',
+    status: 400,
+    body: { error, status: 400 },
+    method: 'POST',
+    path: '/v2/instances',
+  })
+  expect(await machines.create(order('op_gone-net'))).toEqual({ state: 'not_now' })
+  expect(await machines.create(order('op_gone-net'))).toMatchObject({ state: 'created' })
+})
 
 test('a wrong key and a path out of bounds are not taken for an answer', async () => {
   await expect(open('test', 'wrong').listOurs()).rejects.toMatchObject({ code: 'provider_unavailable' })

@@ -4,6 +4,13 @@ import type { Secret } from '../../platform/secret.ts'
 import { tokenBucket } from '../token-bucket.ts'
 import type { Transport } from '../transport.ts'
 import { callVultr, type VultrAnswer, type VultrMethod } from './vultr-call.ts'
+import {
+  ensureNetwork,
+  listSpareNetworks,
+  type MachineNetwork,
+  type SharedNetwork,
+  type SpareNetwork,
+} from './vultr-network.ts'
 
 /** A machine at the provider as far as the platform cares. */
 export interface ProviderMachine {
@@ -12,7 +19,7 @@ export interface ProviderMachine {
   tags: readonly string[]
   status: string
   isOn: boolean
-  /** Address inside the VPC, else the public one; null until the provider has given one. */
+  /** Address inside the VPC; null until the provider has given one. */
   address: string | null
   createdAt: Date
 }
@@ -47,6 +54,8 @@ export type CreateOutcome =
   | { state: 'created'; machine: ProviderMachine }
   /** Final: the same order will be refused again. */
   | { state: 'refused'; message: string }
+  /** There is no such machine to be had in Seoul now, or the account may have no more; later perhaps. */
+  | { state: 'sold_out' }
   /** Nothing was created; the order may be given again later. */
   | { state: 'not_now' }
   /** It may have been created: look for the label before ordering again. */
@@ -74,6 +83,10 @@ export interface Machines {
   listOurSnapshots(): Promise<ProviderSnapshot[]>
   /** A snapshot that is not there counts as deleted. */
   deleteSnapshot(id: string): Promise<void>
+  /** Private networks and firewall groups that this environment has beyond the ones in use. */
+  listSpareNetworks(): Promise<SpareNetwork[]>
+  /** One that is in use after all stays. */
+  deleteSpareNetwork(kind: SpareNetwork['kind'], id: string): Promise<void>
 }
 
 /** Policy 3d: agents run in Seoul. */
@@ -81,6 +94,8 @@ const REGION = 'icn'
 /** Debian 12 x64. */
 const OPERATING_SYSTEM = 2136
 const REQUESTS_PER_SECOND = 10
+/** How long it is believed which plans are to be had. */
+const STOCK_MS = 60_000
 const PER_PAGE = 500
 const PAGES_MAX = 100
 
@@ -153,8 +168,43 @@ export function openMachines(
       .sort(oldestFirst)
   }
 
+  const networkCalls = {
+    call,
+    success: expectSuccess,
+    list: async (path: string, key: string) => {
+      const pages = await everyPage<Page & { [key: string]: unknown }>(path, {})
+      return pages.flatMap((found) => found[key] as SharedNetwork[])
+    },
+  }
+  const shared = { region: REGION, description: `agentctl:${environment}` }
+  let network: Promise<MachineNetwork> | undefined
+  const ourNetwork = (): Promise<MachineNetwork> => {
+    network ??= ensureNetwork(networkCalls, shared).catch((error: unknown) => {
+      network = undefined
+      throw error
+    })
+    return network
+  }
+  let stock: { plans: readonly string[]; until: number } | undefined
+  const isInStock = async (plan: string): Promise<boolean> => {
+    if (!stock || stock.until < performance.now()) {
+      const answer = expectSuccess(await call('GET', `/regions/${REGION}/availability`))
+      const { available_plans: plans } = answer as { available_plans: string[] }
+      stock = { plans, until: performance.now() + STOCK_MS }
+    }
+    return stock.plans.includes(plan)
+  }
+
   return {
     async create(order) {
+      let place: MachineNetwork
+      try {
+        if (!(await isInStock(order.plan))) return { state: 'sold_out' }
+        place = await ourNetwork()
+      } catch (error) {
+        if (error instanceof Problem) return { state: 'not_now' }
+        throw error
+      }
       const answer = await call('POST', '/instances', {
         region: REGION,
         plan: order.plan,
@@ -162,16 +212,27 @@ export function openMachines(
         label: order.label,
         hostname: order.label.replaceAll('_', '-'),
         user_data: Buffer.from(order.userData).toString('base64'),
+        attach_vpc: [place.vpcId],
+        firewall_group_id: place.firewallGroupId,
         tags: [...ours, `agent:${order.agentId}`],
         enable_ipv6: false,
         backups: 'disabled',
         activation_email: false,
         user_scheme: 'limited',
       })
-      return outcomeOf(answer, (body) => {
+      const outcome = outcomeOf(answer, (body) => {
         const { instance } = body as { instance?: Instance }
         return instance && { machine: machineOf(instance) }
       })
+      if (outcome.state !== 'refused') return outcome
+      if (SOLD_OUT.test(outcome.message)) {
+        stock = undefined
+        return { state: 'sold_out' }
+      }
+      if (!NETWORK_GONE.test(outcome.message)) return outcome
+      // Somebody has deleted what we had found: the next order makes it anew.
+      network = undefined
+      return { state: 'not_now' }
     },
     async find(id) {
       const answer = await call('GET', `/instances/${encodeURIComponent(id)}`)
@@ -223,8 +284,19 @@ export function openMachines(
       if (isMissing(answer)) return
       expectSuccess(answer)
     },
+    listSpareNetworks: () => listSpareNetworks(networkCalls, shared),
+    async deleteSpareNetwork(kind, id) {
+      const path = kind === 'vpc' ? '/vpcs' : '/firewalls'
+      const answer = await call('DELETE', `${path}/${encodeURIComponent(id)}`)
+      if (isMissing(answer) || (answer.kind === 'answer' && answer.status === 400)) return
+      expectSuccess(answer)
+    },
   }
 }
+
+/** In the provider's words: no such machines left, or no more for this account. */
+const SOLD_OUT = /not available|out of stock|sold out|no capacity|(maximum|limit).*(instance|server|reached)/i
+const NETWORK_GONE = /vpc|firewall/i
 
 function isMissing(answer: VultrAnswer): boolean {
   return answer.kind === 'answer' && answer.status === 404
@@ -234,7 +306,7 @@ function isMissing(answer: VultrAnswer): boolean {
 function outcomeOf<T extends object>(
   answer: VultrAnswer,
   read: (body: unknown) => T | undefined,
-): ({ state: 'created' } & T) | Exclude<CreateOutcome, { state: 'created' }> {
+): ({ state: 'created' } & T) | Exclude<SnapshotOutcome, { state: 'created' }> {
   if (answer.kind === 'not_sent') return { state: 'not_now' }
   if (answer.kind === 'no_answer') return { state: 'unknown' }
   if (answer.status === 202 || answer.status === 201) {
@@ -253,16 +325,15 @@ function oldestFirst(a: { id: string; createdAt: Date }, b: { id: string; create
 type VultrAccount = Pick<Config['vultr'], 'baseUrl' | 'environment'> & { apiKey: Secret }
 
 function machineOf(instance: Instance): ProviderMachine {
-  const address = [instance.internal_ip, instance.main_ip].find(
-    (ip) => ip !== undefined && ip !== '' && ip !== '0.0.0.0',
-  )
+  // Never the public address: what listens there is nobody's business.
+  const address = instance.internal_ip === '0.0.0.0' ? '' : instance.internal_ip
   return {
     id: instance.id,
     label: instance.label,
     tags: instance.tags ?? [],
     status: instance.status,
     isOn: instance.power_status !== 'stopped',
-    address: address ?? null,
+    address: address || null,
     createdAt: new Date(instance.date_created),
   }
 }
