@@ -155,7 +155,13 @@ export const agentEndpoints = defineEndpoints({
     status: 202,
     query: inNamespace,
     response: Release,
-    problems: ['deploy_in_progress', 'agent_not_running', 'insufficient_credits', 'spend_limit'],
+    problems: [
+      'deploy_in_progress',
+      'agent_not_running',
+      'insufficient_credits',
+      'spend_limit',
+      'invalid_config',
+    ],
   },
   'POST /v1/agents/:agent/restart': {
     id: 'restartAgent',
@@ -164,7 +170,13 @@ export const agentEndpoints = defineEndpoints({
     status: 202,
     query: inNamespace,
     response: Release,
-    problems: ['deploy_in_progress', 'agent_not_running'],
+    problems: [
+      'deploy_in_progress',
+      'agent_not_running',
+      'insufficient_credits',
+      'spend_limit',
+      'invalid_config',
+    ],
   },
   'POST /v1/deploys/plan': {
     id: 'planDeploy',
@@ -173,6 +185,7 @@ export const agentEndpoints = defineEndpoints({
     body: DeployRequest,
     bodyBytesMax: MANIFEST_BYTES_MAX,
     response: DeployPlan,
+    problems: ['invalid_config'],
   },
   'POST /v1/blobs': {
     id: 'uploadBlobs',
@@ -181,7 +194,7 @@ export const agentEndpoints = defineEndpoints({
     rawBody: BLOB_STREAM_MEDIA_TYPE,
     query: inNamespace,
     response: z.strictObject({ stored: z.int(), bytes: z.int() }),
-    problems: ['payload_too_large'],
+    problems: ['unavailable'],
   },
   'POST /v1/deploys': {
     id: 'deploy',
@@ -191,7 +204,14 @@ export const agentEndpoints = defineEndpoints({
     body: DeployRequest,
     bodyBytesMax: MANIFEST_BYTES_MAX,
     response: z.strictObject({ agent: Agent, release: Release, price: Price, balance: Balance }),
-    problems: ['blobs_missing', 'deploy_in_progress', 'agent_limit', 'insufficient_credits', 'spend_limit'],
+    problems: [
+      'blobs_missing',
+      'deploy_in_progress',
+      'agent_limit',
+      'insufficient_credits',
+      'spend_limit',
+      'invalid_config',
+    ],
     idempotencyKey: true,
   },
   'GET /v1/agents/:agent/releases': {
@@ -221,7 +241,14 @@ export const agentEndpoints = defineEndpoints({
     query: inNamespace,
     body: z.strictObject({ number: z.int().positive().optional() }),
     response: Release,
-    problems: ['nothing_to_roll_back', 'deploy_in_progress'],
+    problems: [
+      'nothing_to_roll_back',
+      'deploy_in_progress',
+      'agent_not_running',
+      'insufficient_credits',
+      'spend_limit',
+      'invalid_config',
+    ],
   },
   'GET /v1/agents/:agent/logs': {
     id: 'readLogs',
@@ -259,5 +286,6 @@ export const agentEndpoints = defineEndpoints({
     }),
     bodyBytesMax: 1024 * 1024,
     response: z.strictObject({ set: z.array(z.string()), unset: z.array(z.string()) }),
+    problems: ['invalid_config'],
   },
 })

@@ -191,6 +191,7 @@ export const billingEndpoints = defineEndpoints({
     body: z.strictObject({ chain: z.string().max(32).optional(), txHash: TxHash }),
     response: Deposit,
     idempotencyKey: true,
+    problems: ['deposits_unavailable'],
   },
   'GET /v1/billing/deposits': {
     id: 'listDeposits',
@@ -216,7 +217,7 @@ export const billingEndpoints = defineEndpoints({
     body: z.strictObject({ amountMicros: PositiveMicros }),
     response: Checkout,
     idempotencyKey: true,
-    problems: ['provider_unavailable', 'cards_unavailable', 'idempotency_in_flight', 'idempotency_mismatch'],
+    problems: ['provider_unavailable', 'cards_unavailable', 'conflict'],
   },
   'GET /v1/billing/checkouts/:checkout': {
     id: 'showCheckout',
@@ -247,5 +248,6 @@ export const billingEndpoints = defineEndpoints({
     access: 'public',
     rawBody: 'application/json',
     response: z.strictObject({ received: z.literal(true) }),
+    problems: ['cards_unavailable'],
   },
 })

@@ -128,7 +128,7 @@ export const identityEndpoints = defineEndpoints({
     status: 202,
     body: z.strictObject({ phone: Phone }),
     response: PhoneChallenge,
-    problems: ['unsupported_number'],
+    problems: ['unsupported_number', 'unavailable'],
   },
   'POST /v1/logins/phone/verify': {
     id: 'verifyPhoneLogin',
@@ -141,7 +141,7 @@ export const identityEndpoints = defineEndpoints({
       device: Device,
     }),
     response: LoginOutcome,
-    problems: ['login_failed'],
+    problems: ['login_failed', 'provider_unavailable'],
   },
   'POST /v1/logins/wallet': {
     id: 'startWalletLogin',
@@ -187,7 +187,7 @@ export const identityEndpoints = defineEndpoints({
     status: 202,
     body: z.strictObject({ phone: Phone }),
     response: PhoneChallenge,
-    problems: ['unsupported_number', 'reauthentication_required'],
+    problems: ['unsupported_number', 'reauthentication_required', 'unavailable'],
   },
   'POST /v1/account/phone/verify': {
     id: 'linkPhone',
@@ -195,7 +195,13 @@ export const identityEndpoints = defineEndpoints({
     access: 'session',
     body: z.strictObject({ challengeId: z.string(), code: Code }),
     response: Account,
-    problems: ['login_failed', 'login_method_taken', 'reauthentication_required'],
+    problems: [
+      'login_failed',
+      'login_method_taken',
+      'reauthentication_required',
+      'conflict',
+      'provider_unavailable',
+    ],
   },
   'POST /v1/account/wallets': {
     id: 'startWalletLink',
@@ -212,7 +218,7 @@ export const identityEndpoints = defineEndpoints({
     access: 'session',
     body: z.strictObject({ message: z.string().max(4096), signature: Signature }),
     response: Account,
-    problems: ['login_failed', 'login_method_taken', 'reauthentication_required'],
+    problems: ['login_failed', 'login_method_taken', 'reauthentication_required', 'conflict'],
   },
   'GET /v1/account/sessions': {
     id: 'listSessions',
@@ -246,7 +252,7 @@ export const identityEndpoints = defineEndpoints({
       expiresInDays: z.int().min(1).max(3650).nullable().optional(),
     }),
     response: NewKey,
-    problems: ['reauthentication_required'],
+    problems: ['reauthentication_required', 'conflict'],
   },
   'POST /v1/keys/:key/rotate': {
     id: 'rotateKey',
@@ -255,7 +261,7 @@ export const identityEndpoints = defineEndpoints({
     status: 201,
     body: z.strictObject({ overlapSeconds: z.int().min(0).max(2_592_000).optional() }),
     response: NewKey,
-    problems: ['reauthentication_required'],
+    problems: ['reauthentication_required', 'conflict'],
   },
   'DELETE /v1/keys/:key': {
     id: 'revokeKey',
@@ -277,7 +283,7 @@ export const identityEndpoints = defineEndpoints({
     status: 201,
     body: z.strictObject({ name: Name }),
     response: Namespace,
-    problems: ['name_taken'],
+    problems: ['name_taken', 'conflict'],
   },
   'PATCH /v1/namespaces/:namespace': {
     id: 'renameNamespace',
@@ -307,6 +313,7 @@ export const identityEndpoints = defineEndpoints({
     status: 201,
     body: z.strictObject({ role: RoleName }),
     response: z.strictObject({ id: z.string(), code: z.string(), role: RoleName, expiresAt: Time }),
+    problems: ['conflict'],
   },
   'POST /v1/invitations/accept': {
     id: 'acceptInvitation',
@@ -314,7 +321,7 @@ export const identityEndpoints = defineEndpoints({
     access: 'session',
     body: z.strictObject({ code: z.string().max(128) }),
     response: Namespace,
-    problems: ['invitation_invalid'],
+    problems: ['invitation_invalid', 'conflict'],
   },
   'PATCH /v1/namespaces/:namespace/members/:account': {
     id: 'setRole',
@@ -322,14 +329,14 @@ export const identityEndpoints = defineEndpoints({
     access: 'session',
     body: z.strictObject({ role: RoleName }),
     response: Member,
-    problems: ['last_owner'],
+    problems: ['last_owner', 'conflict'],
   },
   'DELETE /v1/namespaces/:namespace/members/:account': {
     id: 'removeMember',
     summary: 'Remove a member, or leave',
     access: 'session',
     status: 204,
-    problems: ['last_owner'],
+    problems: ['last_owner', 'conflict'],
   },
   'GET /v1/notices': {
     id: 'listNotices',

@@ -37,7 +37,7 @@ export const Poll = z.strictObject({
   /** Revision of the desired state that the runner already has; the server answers at once when it has another. */
   revision: z.int(),
   /** Port on which the runner listens for the router. */
-  port: z.int(),
+  port: z.int().min(0).max(65_535),
   /** Told to forget, it has: nothing of the agent runs any more, and nothing secret is left. */
   emptied: z.literal(true).optional(),
 })
@@ -109,6 +109,7 @@ export const runnerEndpoints = defineEndpoints({
     access: 'public',
     body: Hello,
     response: HelloAnswer,
+    problems: ['unauthenticated', 'unavailable'],
   },
   'POST /v1/runner/poll': {
     id: 'runnerPoll',
@@ -116,6 +117,7 @@ export const runnerEndpoints = defineEndpoints({
     access: 'machine',
     body: Poll,
     response: Desired,
+    problems: ['not_found', 'unavailable'],
   },
   'POST /v1/runner/blobs': {
     id: 'runnerBlobs',
@@ -124,6 +126,7 @@ export const runnerEndpoints = defineEndpoints({
     body: z.strictObject({ sha256s: z.array(Sha256).max(5000) }),
     bodyBytesMax: 512 * 1024,
     rawResponse: BLOB_STREAM_MEDIA_TYPE,
+    problems: ['not_found'],
   },
   'POST /v1/runner/reports': {
     id: 'runnerReport',

@@ -31,18 +31,28 @@ export async function enact<T>(
     return await db.operate(async (tx) => {
       const answer = await run(tx, now)
       const about = typeof subject === 'string' ? subject : subject(answer)
-      await store.insertAct(tx, { id: newId('opa'), operator, act, subject: about, outcome: 'done', now })
+      await store.insertAct(tx, {
+        id: newId('opa'),
+        operator,
+        act,
+        subject: idsOf(about),
+        outcome: 'done',
+        now,
+      })
       return answer
     })
   } catch (error) {
     const about = typeof subject === 'string' ? subject : ''
     const outcome = error instanceof Problem ? error.code : 'internal'
     await db.operate((tx) =>
-      store.insertAct(tx, { id: newId('opa'), operator, act, subject: about, outcome, now }),
+      store.insertAct(tx, { id: newId('opa'), operator, act, subject: idsOf(about), outcome, now }),
     )
     throw error
   }
 }
+
+/** An address may say anything where an id belongs; what cannot be one is nobody's, and not written down. */
+const idsOf = (subject: string): string => (/^[!-~]{0,200}$/.test(subject) ? subject : '')
 
 /** Forgets acts a year after them. */
 export async function visitActs({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<Outcome> {
