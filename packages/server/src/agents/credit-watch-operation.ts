@@ -11,13 +11,14 @@ import {
   listAwake,
   listCapped,
   listPurgeable,
-  listReturning,
   listWaiting,
   lockAgent,
+  lockMeans,
   type RestingAgent,
   setAgentResting,
   setResumes,
 } from './lifecycle-store.ts'
+import { comingMicros } from './means.ts'
 import { meterAgent } from './metering.ts'
 import { repeatLive } from './releases.ts'
 import { stopForLimit, suspendAgent } from './rest.ts'
@@ -79,18 +80,19 @@ async function bringBack({ db, log }: Parts, lease: Lease, now: Date): Promise<v
       await lease.write((tx) => backToStopped(tx, agent, now))
       continue
     }
-    const returning = await listReturning(db.jobs, agent.ownerAccountId)
-    const more = returning.reduce((sum, size) => sum + hourlyMicros[size], hourlyMicros[agent.size])
-    if (!(await canTakeOn(db.jobs, agent.ownerAccountId, more, now))) continue
+    const { ownerAccountId } = agent
     const begun = await lease
       .write(async (tx) => {
+        await lockMeans(tx, ownerAccountId)
+        const more = hourlyMicros[agent.size] + (await comingMicros(tx, ownerAccountId, agent.id))
+        if (!(await canTakeOn(tx, ownerAccountId, more, now))) return undefined
         const row = await lockedForReturn(tx, agent)
         if (!row) return false
         // Once only: a return that fails too is for its people to look at.
         if (agent.rest === 'stopped') await setResumes(tx, agent.id, false)
         await repeatLive(tx, row, now)
         await notify(tx, {
-          accountId: agent.ownerAccountId,
+          accountId: ownerAccountId,
           kind: 'resumed',
           message:
             agent.rest === 'stopped'
@@ -106,7 +108,7 @@ async function bringBack({ db, log }: Parts, lease: Lease, now: Date): Promise<v
         if (!(error instanceof Problem)) throw error
         return false
       })
-    if (!begun) log.warn('An agent at rest could not be brought back', { agentId: agent.id })
+    if (begun === false) log.warn('An agent at rest could not be brought back', { agentId: agent.id })
   }
 }
 

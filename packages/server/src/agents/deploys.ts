@@ -10,7 +10,7 @@ import { onceForKey } from '../platform/idempotency.ts'
 import { Problem } from '../platform/problem.ts'
 import { makeSureOfAgent, viewOf } from './agents.ts'
 import { contentsOf, missingContents, touchContents } from './files.ts'
-import { setSpendCaps } from './lifecycle-store.ts'
+import { lockMeans, setSpendCaps } from './lifecycle-store.ts'
 import { MACHINES_PER_ACCOUNT } from './limits.ts'
 import { countMachines } from './machine-store.ts'
 import { requireMeansFor } from './means.ts'
@@ -54,6 +54,7 @@ export async function deploy(
     onceForKey(tx, once, async () => {
       const namespace = await enterNamespace(tx, caller, request.namespace, role)
       const account = namespace.ownerAccountId
+      await lockMeans(tx, account)
       const agent = await makeSureOfAgent(tx, namespace, {
         name: request.name,
         size: request.config.size,

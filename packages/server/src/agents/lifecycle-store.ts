@@ -199,12 +199,20 @@ export function listWaiting(sql: Sql, limit: number): Promise<RestingAgent[]> {
     order by a.used_at desc limit ${limit}`
 }
 
-/** Sizes of agents of an account that are being brought back, and so will burn. */
-export async function listReturning(sql: Sql, accountId: string): Promise<Size[]> {
-  const rows = await sql<{ size: Size }[]>`
-    select a.size from agents a join namespaces n on n.id = a.namespace_id
-    where n.owner_account_id = ${accountId} and a.rest is not null and a.status = 'starting'`
-  return rows.map(({ size }) => size)
+/**
+ * Whoever is about to have something burn decides one after another for each account: otherwise two at once would both
+ * find room under a limit that has room for one. Taken before the locks of agents and operations.
+ */
+export async function lockMeans(tx: Sql, accountId: string): Promise<void> {
+  await tx`select pg_advisory_xact_lock(hashtextextended(${`means of ${accountId}`}, 4207720))`
+}
+
+/** Agents of an account whose release is under way, and on which machine: they will burn that once it is healthy. */
+export function listComing(sql: Sql, accountId: string): Promise<{ agentId: string; size: Size }[]> {
+  return sql<{ agentId: string; size: Size }[]>`
+    select a.id as "agentId", r.config ->> 'size' as size
+    from releases r join agents a on a.id = r.agent_id join namespaces n on n.id = a.namespace_id
+    where n.owner_account_id = ${accountId} and r.status in ('pending', 'starting')`
 }
 
 export interface PurgeableAgent {

@@ -1,14 +1,27 @@
 import type { Size } from '@agentctl/contract/agent-config.ts'
 import { dollars, spentBySubject } from '../billing/limits.ts'
 import { hourlyMicros } from '../billing/quotes.ts'
-import { requireMeans } from '../billing/runway.ts'
+import { rateOf, requireMeans } from '../billing/runway.ts'
 import type { Deps } from '../deps.ts'
+import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
+import { listComing } from './lifecycle-store.ts'
 import type { AgentRow } from './store.ts'
+
+/** What other agents of the account will burn beyond what they burn now, once what is under way is healthy. */
+export async function comingMicros(tx: Sql, accountId: string, exceptOfAgent: string): Promise<bigint> {
+  let coming = 0n
+  for (const { agentId, size } of await listComing(tx, accountId)) {
+    if (agentId === exceptOfAgent) continue
+    const more = hourlyMicros[size] - (await rateOf(tx, agentId))
+    if (more > 0n) coming += more
+  }
+  return coming
+}
 
 /**
  * Refuses what the credits of its account, the limits of the account or the caps of the agent do not allow. Read by
- * the jobs role, since a member who deploys may not look into the owner's books.
+ * the jobs role, since a member who deploys may not look into the owner's books. The caller has the lock of the means.
  */
 export async function requireMeansFor(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
@@ -36,7 +49,13 @@ export async function requireMeansFor(
   }
   await requireMeans(
     db.jobs,
-    { accountId: agent.ownerAccountId, subject: agent.id, hourlyMicros: rate, now },
+    {
+      accountId: agent.ownerAccountId,
+      subject: agent.id,
+      hourlyMicros: rate,
+      comingMicros: await comingMicros(db.jobs, agent.ownerAccountId, agent.id),
+      now,
+    },
     `To run ${agent.name}`,
   )
 }

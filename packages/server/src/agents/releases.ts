@@ -10,7 +10,7 @@ import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
 import { type AgentWanted, enterAgent, enterNamespaceOf, noSuchAgent } from './agents.ts'
 import { countGoneFiles } from './blob-store.ts'
-import { findPendingRelease, lockAgent, setAgentUsed } from './lifecycle-store.ts'
+import { findPendingRelease, lockAgent, lockMeans, setAgentUsed } from './lifecycle-store.ts'
 import { fitsOn } from './machine-sizes.ts'
 import { listMachines } from './machine-store.ts'
 import { requireMeansFor } from './means.ts'
@@ -127,6 +127,7 @@ export async function restartAgent(
 ): Promise<ReleaseRow> {
   return deps.db.as({ account: caller.accountId }, async (tx) => {
     const agent = await enterAgent(tx, caller, wanted, role)
+    await lockMeans(tx, agent.ownerAccountId)
     if (agent.rest !== null) await requireMeansFor(deps, agent, agent.size)
     return repeatLive(tx, agent, deps.clock.now())
   })
@@ -144,6 +145,7 @@ export async function startAgent(
 ): Promise<ReleaseRow> {
   return deps.db.as({ account: caller.accountId }, async (tx) => {
     const agent = await enterAgent(tx, caller, wanted, role)
+    await lockMeans(tx, agent.ownerAccountId)
     const underWay = await findReleaseUnderWay(tx, agent.id)
     if (underWay) return underWay
     const live = agent.releaseId === null ? undefined : await findRelease(tx, agent.releaseId)
@@ -201,6 +203,7 @@ export async function rollBack(
     }
     // What is rolled back is what runs, not the machine: its files may not fit on the one of then.
     const { size } = agent
+    await lockMeans(tx, agent.ownerAccountId)
     await requireMeansFor({ db, clock }, agent, size)
     return beginRelease(tx, agent, {
       config: { ...earlier.config, size },

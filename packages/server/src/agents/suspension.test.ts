@@ -186,7 +186,7 @@ test('a deploy that leaves less than an hour is refused, and says what is missin
   expect({ status, code: body.code, detail: body.detail, fix: body.fix }).toMatchInlineSnapshot(`
     {
       "code": "insufficient_credits",
-      "detail": "To run hello needs $0.0233: an hour of everything that runs ($0.02 an hour), and what suspending takes. There are $0.02; $0.0033 are missing.",
+      "detail": "To run hello needs $0.0233: an hour of everything that runs or is about to ($0.02 an hour), and what suspending takes. There are $0.02; $0.0033 are missing.",
       "fix": "Top up: agentctl billing deposit 1",
       "status": 402,
     }
@@ -228,3 +228,21 @@ test('caps of an agent and limits of an account are kept by the server', async (
   const other = await alice.deploy('other', 'x', { size: 'medium' })
   expect(other.body.code).toBe('spend_limit')
 }, 60_000)
+
+test('what is about to burn counts: deploys at once do not pass a limit together that each would keep alone', async () => {
+  const cloud = await testCloud()
+  const names = ['one', 'two', 'three', 'four']
+  const limited = await cloud.person('limited')
+  await cloud.sql`insert into spend_limits (account_id, hard_hourly_micros) values (${limited.account}, 40000)`
+  const poor = await cloud.person('thin', 50_000n)
+  for (const [person, refusal] of [
+    [limited, 'spend_limit'],
+    [poor, 'insufficient_credits'],
+  ] as const) {
+    const answers = await Promise.all(names.map((name) => person.deploy(name, 'x')))
+    expect(answers.map(({ body }) => body.code ?? 'begun').sort()).toEqual(
+      ['begun', 'begun', refusal, refusal].sort(),
+    )
+    expect((await person.deploy('five', 'x')).body.code).toBe(refusal)
+  }
+})

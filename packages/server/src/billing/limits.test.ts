@@ -116,11 +116,17 @@ test('each level of runway is told once on the way down, and again after a depos
 test('what would leave less than an hour is refused, to the micro-USD', async () => {
   const enough = await account(23_334n)
   const short = await account(23_333n)
-  const wanted = (accountId: string) => ({ accountId, subject: 'agt_new', hourlyMicros: 20_000n, now: begin })
+  const wanted = (accountId: string, comingMicros = 0n) => {
+    return { accountId, subject: 'agt_new', hourlyMicros: 20_000n, comingMicros, now: begin }
+  }
   await requireMeans(db.jobs, wanted(enough), 'It')
   expect(await canTakeOn(db.jobs, enough, 20_000n, begin)).toBe(true)
   await expect(requireMeans(db.jobs, wanted(short), 'It')).rejects.toMatchObject({
     code: 'insufficient_credits',
   })
   expect(await canTakeOn(db.jobs, short, 20_000n, begin)).toBe(false)
+  // What others are about to burn counts as if they did already.
+  await expect(requireMeans(db.jobs, wanted(enough, 1n), 'It')).rejects.toMatchObject({
+    code: 'insufficient_credits',
+  })
 })

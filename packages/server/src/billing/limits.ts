@@ -172,7 +172,7 @@ export function requireRunway(
   const whole = (missing + 999_999n) / 1_000_000n
   throw new Problem(
     'insufficient_credits',
-    `${what} needs ${dollars(needed)}: an hour of everything that runs (${dollars(rateMicros)} an hour), and what suspending takes. There are ${dollars(freeMicros)}; ${dollars(missing)} are missing.`,
+    `${what} needs ${dollars(needed)}: an hour of everything that runs or is about to (${dollars(rateMicros)} an hour), and what suspending takes. There are ${dollars(freeMicros)}; ${dollars(missing)} are missing.`,
     { fix: `Top up: agentctl billing deposit ${whole}` },
   )
 }

@@ -24,14 +24,23 @@ export async function fundsOf(
   }
 }
 
-/** Refuses to have a subject burn a rate that the account's credits or its limits do not allow. */
+/** What a subject burns an hour at this moment. */
+export function rateOf(tx: Sql, subject: string): Promise<bigint> {
+  return findRate(tx, subject)
+}
+
+/**
+ * Refuses to have a subject burn a rate that the account's credits or its limits do not allow. `comingMicros` is what
+ * others will burn soon, and do not yet.
+ */
 export async function requireMeans(
   tx: Sql,
-  wanted: { accountId: string; subject: string; hourlyMicros: bigint; now: Date },
+  wanted: { accountId: string; subject: string; hourlyMicros: bigint; comingMicros: bigint; now: Date },
   what: string,
 ): Promise<void> {
   const { freeMicros, rateMicros } = await fundsOf(tx, wanted.accountId, wanted.now)
-  const then = rateMicros - (await findRate(tx, wanted.subject)) + wanted.hourlyMicros
+  const others = rateMicros - (await findRate(tx, wanted.subject)) + wanted.comingMicros
+  const then = others + wanted.hourlyMicros
   await requireWithinLimits(tx, { accountId: wanted.accountId, rateMicros: then, now: wanted.now })
   requireRunway({ freeMicros, rateMicros: then }, what)
 }
