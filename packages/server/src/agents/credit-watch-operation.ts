@@ -21,7 +21,7 @@ import {
 import { comingMicros } from './means.ts'
 import { meterAgent } from './metering.ts'
 import { repeatLive } from './releases.ts'
-import { stopForLimit, suspendAgent } from './rest.ts'
+import { graceEnd, stopForLimit, suspendAgent } from './rest.ts'
 import { removeSnapshots } from './snapshot-removal.ts'
 import { listSnapshots } from './snapshot-store.ts'
 
@@ -30,7 +30,6 @@ const LOOK_SECONDS = 2
 /** How often runways and budgets are looked at, by business time: nobody has to be warned to the second. */
 const WARN_SECONDS = 30
 const AT_ONCE = 200
-const DAY_SECONDS = 86_400
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'log'>
 
@@ -54,14 +53,14 @@ export async function visitCreditWatch(deps: Parts, operation: Operation, lease:
 /** Each in a transaction of its own, with its notice: one that fails holds up no other. */
 async function suspendUnpaid({ db, config }: Parts, lease: Lease, now: Date): Promise<void> {
   for (const { subject, accountId, depletedAt } of await listUnpaidSubjects(db.jobs, AT_ONCE)) {
+    const resting = { since: depletedAt, graceDays: config.graceDays, now }
     await lease.write(async (tx) => {
-      const agent = await suspendAgent(tx, subject, { since: depletedAt, graceDays: config.graceDays, now })
+      const agent = await suspendAgent(tx, subject, resting)
       if (!agent) return
-      const snapshotDeleteAt = secondsAfter(depletedAt, config.graceDays * DAY_SECONDS)
       await notify(tx, {
         accountId,
         kind: 'suspended',
-        message: `${agent.name} is suspended: the credits are used up. Its files are kept until ${minute(snapshotDeleteAt)}; a deposit before that brings it back with them.`,
+        message: `${agent.name} is suspended: the credits are used up. Its files are kept until ${minute(graceEnd(resting))}; a deposit before that brings it back with them.`,
         next: 'agentctl billing deposit 25',
         now,
       })

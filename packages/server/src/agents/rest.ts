@@ -34,6 +34,16 @@ interface Resting {
   now: Date
 }
 
+/**
+ * When the snapshot of a suspended agent goes: a grace period after the credits ended. Where nobody could suspend it in
+ * time, its people still have a day to read of it.
+ */
+export function graceEnd({ since, graceDays, now }: Omit<Resting, 'rest'>): Date {
+  const end = secondsAfter(since, graceDays * DAY_SECONDS)
+  const soonest = secondsAfter(now, Math.min(graceDays, 1) * DAY_SECONDS)
+  return new Date(Math.max(end.getTime(), soonest.getTime()))
+}
+
 /** Takes an agent's machine away; its files are kept in a snapshot. Told again, it changes nothing. */
 export async function stopAgent(
   { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
@@ -134,7 +144,7 @@ async function layToRest(
     rest,
     since,
     resumes: rest === 'suspended' && (agent.rest !== 'stopped' || agent.resumes),
-    snapshotDeleteAt: rest === 'suspended' ? secondsAfter(since, graceDays * DAY_SECONDS) : null,
+    snapshotDeleteAt: rest === 'suspended' ? graceEnd({ since, graceDays, now }) : null,
   })
   if (serving) await setMachineState(tx, serving.id, 'resting')
   const snapshots = await listSnapshots(tx, agent.id)

@@ -72,7 +72,7 @@ test('credits run down: warned, suspended with its files, and brought back by a 
   cloud.advance(1800)
   const suspended = await becomes(alice, 'suspended')
   expect(suspended.suspendsAt).toBeNull()
-  expect(Date.parse(suspended.snapshotDeletedAt) - endsAt - 14 * DAY * 1000).toBeLessThan(60_000)
+  expect(suspended.snapshotDeletedAt).toBe(running.snapshotDeletedAt)
   expect(await cloud.rate(agent.id)).toBe(0)
   await machine.forgets()
   await atRest(cloud, agent.id)
@@ -120,6 +120,28 @@ test('after the grace period the files are gone, and a deposit starts it from it
   expect(back).toMatchObject({ status: 'running', release: { number: 2 } })
   const [made] = await cloud.sql`select snapshot_id as snapshot from machines where state = 'ready'`
   expect(made?.snapshot).toBeNull()
+}, 60_000)
+
+test('after an outage longer than the grace period an agent is charged to the end of its credits, and its files are kept for a day', async () => {
+  const cloud = await testCloud()
+  const alice = await cloud.person('returned', 100_000n)
+  const worker = await cloud.workForEver()
+  const { agent, machine } = await deployLive(cloud, alice, 'hello', 'x')
+  await worker.stop()
+  cloud.advance(40 * DAY)
+  await cloud.workForEver()
+  const { snapshotDeletedAt } = await becomes(alice, 'suspended')
+  const left = Date.parse(snapshotDeletedAt) - cloud.deps.clock.now().getTime()
+  expect(left).toBeGreaterThan(23 * HOUR * 1000)
+  expect(left).toBeLessThanOrEqual(DAY * 1000)
+  const [usage] = await cloud.sql<{ seconds: number }[]>`
+    select sum(extract(epoch from to_at - from_at))::int as seconds from meters where subject = ${agent.id}`
+  expect(usage?.seconds).toBe(5 * HOUR)
+  // Of an end that has passed nobody is warned any more.
+  expect(await notices(cloud, alice)).toEqual(['suspended'])
+  await machine.forgets()
+  await atRest(cloud, agent.id)
+  expect(await cloud.snapshots()).toHaveLength(1)
 }, 60_000)
 
 test('a small deposit brings back the most recently used, as far as it goes', async () => {

@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts'
+import { secondsAfter } from '../platform/clock.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { chargeMeters } from './meters.ts'
 import * as store from './store.ts'
@@ -7,6 +8,8 @@ export const meterSubject = 'meters'
 
 /** How often everything is charged; in between, only when somebody's credits end. */
 const CHARGE_SECONDS = 600
+/** Runs that have to be caught up with are at least so far apart, or each of many ends would take one of its own. */
+const CATCH_UP_SECONDS = 60
 /** Business time can jump, and the database that wakes operations does not see it. */
 const LOOK_SECONDS = 2
 
@@ -26,6 +29,16 @@ export async function visitMeters(
   if (sinceSeconds < CHARGE_SECONDS && (zero === null || now.toISOString() < zero)) {
     return { state: 'again', afterSeconds: LOOK_SECONDS, stepData: { newest: state.newest, zeroAt: zero } }
   }
-  await lease.write((tx) => chargeMeters(tx, now))
-  return { state: 'again', afterSeconds: LOOK_SECONDS, stepData: {} }
+  const upto = nextRun(state.upto, zero, now)
+  await lease.write((tx) => chargeMeters(tx, upto))
+  return { state: 'again', afterSeconds: upto < now ? 0 : LOOK_SECONDS, stepData: {} }
+}
+
+/** Where credits ended while nobody was there to charge, a run ends as well, so that the moment is known. */
+function nextRun(since: Date, zero: string | null, now: Date): Date {
+  if (zero === null) return now
+  const soonest = secondsAfter(since, CATCH_UP_SECONDS)
+  const end = new Date(zero)
+  const next = end > soonest ? end : soonest
+  return next < now ? next : now
 }

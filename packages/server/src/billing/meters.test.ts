@@ -147,6 +147,48 @@ test('an empty account is charged what it has and flagged; everybody else’s ru
   expect(await spent(poor, 1000n)).toBe(10n)
 })
 
+test('the end of credits is the same second, however often and when was charged on the way', async () => {
+  const who = await customer(1_000n)
+  await rate(who, 'agt_first', 7_000n, 0)
+  await rate(who, 'agt_first', 20_000n, 20)
+  const end = async () => (await store.findBurn(db.jobs, who.ledgerAccount, at(0))).zeroAt
+  // 20 seconds at 7,000 an hour, and 173 at 20,000.
+  for (const moment of [undefined, 7, 21, 22, 47, 100, 101, 190]) {
+    if (moment !== undefined) await run(moment)
+    expect(await end(), String(moment)).toEqual(at(193))
+  }
+  await run(192)
+  expect(await spent(who, 1_000n)).toBe(994n)
+  await run(193)
+  expect(await spent(who, 1_000n)).toBe(1_000n)
+  await rate(who, 'agt_first', 0n, 193)
+})
+
+test('usage adds up to what was charged: what ran on without credits is no usage, also at another rate', async () => {
+  const who = await customer(100n)
+  await rate(who, 'agt_unpaid', 3_600n, 0)
+  await run(100)
+  await run(250)
+  const used = async () => {
+    const range = { since: at(0), until: at(400), namespace: null }
+    return (await store.listUsage(db.jobs, who.ledgerAccount, range)).reduce(
+      (sum, row) => sum + row.micros,
+      0n,
+    )
+  }
+  await rate(who, 'agt_unpaid', 7_200n, 260)
+  await run(270)
+  await rate(who, 'agt_unpaid', 0n, 280)
+  expect(await used()).toBe(100n)
+  // After a deposit only what burns from then on is charged, and shown.
+  await deposit(who, 1_000n)
+  await rate(who, 'agt_unpaid', 3_600n, 300)
+  await run(310)
+  await rate(who, 'agt_unpaid', 0n, 310)
+  expect(await spent(who, 1_000n)).toBe(10n)
+  expect(await used()).toBe(110n)
+})
+
 test('held credits are not metered away', async () => {
   const who = await customer(100n)
   await db.work((tx) =>

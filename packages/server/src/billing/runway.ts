@@ -90,6 +90,8 @@ export async function newRunwayWarnings(tx: Sql, now: Date): Promise<RunwayWarni
   const warnings: RunwayWarning[] = []
   for (const { accountId, zeroAt } of ending) {
     const left = zeroAt.getTime() - now.getTime()
+    // They have ended, which is told when agents are suspended for it.
+    if (left <= 0) continue
     const hours = WARNED_AT_HOURS.find((level) => left <= level * HOUR_MS)
     if (hours === undefined) continue
     const before = await findWarning(tx, accountId, ABOUT)

@@ -198,14 +198,18 @@ export interface Burn {
 }
 
 // An account's credits c end at the time t at which its open meters, each from its own beginning or from the last
-// charge, have burnt c: sum(rate * (t - begin)) = 3600 c. Times are counted from the watermark, so that the products
-// stay small. What closed meters still owe is taken off first.
+// charge, have burnt c: sum(rate * (t - begin) + part) = 3600 c, where part is what had burnt at the beginning and was
+// too little to charge, in 1/3600 micro-USD. Times are counted from the watermark, so that the products stay small.
+// What closed meters still owe is taken off first.
 export const burning = (tx: Sql) => tx`
   select b.ledger_account_id, greatest(0, b.balance_micros - b.held_micros) as has,
     sum(rate_micros) filter (where to_at is null) as rate,
-    sum(rate_micros * extract(epoch from begin - upto)::bigint) filter (where to_at is null) as offset_micros,
+    sum(rate_micros * extract(epoch from begin - upto)::bigint
+      - (carry + rate_micros * extract(epoch from begin - from_at)::bigint) % 3600
+    ) filter (where to_at is null) as offset_micros,
     greatest(0, b.balance_micros - b.held_micros
-      - coalesce(sum(rate_micros * extract(epoch from to_at - begin)::bigint / 3600) filter (where to_at > begin), 0)
+      - coalesce(sum(metered_micros(rate_micros, carry, from_at, to_at, to_at)
+        - metered_micros(rate_micros, carry, from_at, to_at, begin)) filter (where to_at > begin), 0)
     ) as free, upto
   from (
     select m.*, w.upto, case when m.opened_upto >= w.upto then m.from_at else greatest(m.from_at, w.upto) end as begin
