@@ -67,15 +67,22 @@ describe('billing balance', () => {
     })
   })
 
-  test('where nothing burns, any credit is enough', async () => {
+  test('where nothing burns, any credit is enough, but none is not: agents may be suspended for it', async () => {
+    let creditsMicros = '1'
     answers['GET /v1/billing/balance'] = () => ({
       ...burning,
-      creditsMicros: '0',
+      creditsMicros,
+      heldMicros: '0',
       hourlyMicros: '0',
       runwaySeconds: null,
       suspendsAt: null,
     })
     expect((await run('balance', '--min-runway', '365d')).code).toBe(0)
+    creditsMicros = '0'
+    const none = await run('balance', '--min-runway', '1h')
+    expect(none.code).toBe(5)
+    expect(none.stderr).toContain('There are no credits')
+    expect((await run('balance')).code).toBe(0)
   })
 })
 
@@ -410,6 +417,8 @@ describe('billing verify', () => {
       }
     `)
     expect((await verify(machine, 'no-such-file.json')).code).toBe(2)
+    const folder = await verify(machine, '.')
+    expect(folder).toMatchObject({ code: 2, stderr: expect.stringContaining('is a folder') })
   })
 
   test('takes no ledger that somebody signed with a key of their own', async () => {
@@ -512,9 +521,12 @@ describe('billing deposit', () => {
     expect(waiting.code).toBe(8)
     expect(JSON.parse(waiting.stdout)).toEqual(checkout)
     answers['GET /v1/billing/checkouts/:checkout'] = () => ({ ...checkout, status: 'expired' as const })
-    const expired = await run('deposit', '--card', '25', '--json')
+    const expired = await run('deposit', '--card', '25.50', '--json')
     expect(expired.code).toBe(1)
-    expect(errorOf(expired).code).toBe('deposit_rejected')
+    expect(errorOf(expired)).toMatchObject({
+      code: 'deposit_rejected',
+      fix: 'Try again: agentctl billing deposit --card 25.5',
+    })
   })
 
   test('of a service without card payments says what to do', async () => {

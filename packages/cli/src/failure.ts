@@ -40,6 +40,9 @@ const errnoOf = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 
 const fileErrors: Record<string, string> = {
+  // Longer than a text can be, or than a file that is read at once.
+  ERR_STRING_TOO_LONG: 'is too large to be read',
+  ERR_FS_FILE_TOO_LARGE: 'is too large to be read',
   ENOENT: 'does not exist',
   EACCES: 'may not be read or written by you',
   EPERM: 'may not be changed by you',

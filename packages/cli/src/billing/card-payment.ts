@@ -3,7 +3,7 @@ import type { Checkout } from '@agentctl/contract/billing.ts'
 import { openBrowser } from '../browser.ts'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { dollars } from '../money.ts'
+import { dollars, plainDollars } from '../money.ts'
 import { printable } from '../output.ts'
 import { waitUntilSettled } from './state-wait.ts'
 
@@ -48,7 +48,7 @@ export async function payByCard(
   if (settled.status !== 'paid') {
     const why = settled.status === 'expired' ? 'the page expired before it was paid' : 'the payment failed'
     throw new Failure('deposit_rejected', `Nothing was credited: ${why}`, {
-      fix: `Try again: agentctl billing deposit --card ${BigInt(amountMicros) / 1_000_000n}`,
+      fix: `Try again: agentctl billing deposit --card ${plainDollars(amountMicros).replace(/\.?0+$/, '')}`,
       document: settled,
     })
   }

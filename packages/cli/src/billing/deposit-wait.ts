@@ -103,7 +103,7 @@ async function tell(ctx: Context, { txHash, chain, payment }: Claim, resume: str
 
 const stepOf = ({ status, chain, countsAt }: Deposit): string =>
   ({
-    pending: 'Sent; waiting for its block',
+    pending: `Looking for it on ${printable(chain)}; not seen yet`,
     seen: `Seen on ${printable(chain)}; waiting for the chain to confirm it`,
     confirming: `Confirming on ${printable(chain)}${countsAt === null ? '' : `; it counts once its block is ${countsAt}`}`,
     credited: 'Credited',

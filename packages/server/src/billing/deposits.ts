@@ -28,8 +28,12 @@ export async function claimDeposit(
   claim: { txHash: string; chain?: string | undefined },
   idempotencyKey: string,
 ): Promise<Deposit> {
+  if (config.deposits.length === 0) throw new Problem('deposits_unavailable')
   const chain = config.deposits.find(({ name }) => claim.chain === undefined || claim.chain === name)
-  if (!chain) throw new Problem('deposits_unavailable')
+  if (!chain) {
+    const names = config.deposits.map(({ name }) => name).join(', ')
+    throw new Problem('invalid_request', `body.chain: payments are taken on ${names}`)
+  }
   const now = clock.now()
   const once = {
     accountId,

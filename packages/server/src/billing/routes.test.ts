@@ -262,7 +262,8 @@ test('a claim is answered at once, a repetition with the same deposit, a malform
     expect((await ask(who, '/v1/billing/deposits', { txHash: wrong })).status).toBe(400)
   }
   expect((await ask(who, '/v1/billing/deposits', { txHash, chain: 'moon' })).body).toMatchObject({
-    code: 'deposits_unavailable',
+    code: 'invalid_request',
+    detail: 'body.chain: payments are taken on base',
   })
   const id = (first.body as { id: string }).id
   const stranger = await account()

@@ -13,6 +13,7 @@ export const show = defineCommand({
       query: { namespace: ctx.namespace() },
     })
     const now = new Date()
+    const at = (time: string | null) => time && `${relative(time, now)} (${time})`
     ctx.out.result(found, ({ id, name, namespace, url, status, size, region, release, domains, ...times }) =>
       pairs([
         ['name', name],
@@ -25,8 +26,8 @@ export const show = defineCommand({
           'domain',
           `${shownName(domain.hostname)}: ${domain.status}`,
         ]),
-        ['suspends', times.suspendsAt && `${relative(times.suspendsAt, now)} (${times.suspendsAt})`],
-        ['snapshot goes', times.snapshotDeletedAt && relative(times.snapshotDeletedAt, now)],
+        ['suspends', at(times.suspendsAt)],
+        ['snapshot goes', at(times.snapshotDeletedAt)],
         ['id', id],
       ]),
     )

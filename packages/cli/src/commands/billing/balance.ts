@@ -26,12 +26,13 @@ export const balance = defineCommand({
         ['suspends', suspendsAt && `${relative(suspendsAt, now)} (${suspendsAt})`],
       ]),
     )
-    // Where nothing burns, any credit lasts.
-    if (minRunway === undefined || runwaySeconds === null || runwaySeconds >= minRunway) return
-    throw new Failure(
-      'insufficient_credits',
-      `The credits last ${roughly(runwaySeconds)}, less than ${roughly(minRunway)}`,
-      { next: ['agentctl billing deposit 25'] },
-    )
+    if (minRunway === undefined) return
+    // Where nothing burns, any credit lasts; but without any, agents are suspended, and that is why nothing burns.
+    const isEmpty = BigInt(found.creditsMicros) <= BigInt(found.heldMicros)
+    if (runwaySeconds === null ? !isEmpty : runwaySeconds >= minRunway) return
+    const why = runwaySeconds === null ? 'There are no credits' : `The credits last ${roughly(runwaySeconds)}`
+    throw new Failure('insufficient_credits', `${why}, less than ${roughly(minRunway)}`, {
+      next: ['agentctl billing deposit 25'],
+    })
   },
 })

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { verifyLedger } from '@agentctl/contract/ledger-export.ts'
 import { defineCommand, option, required } from '../../command.ts'
 import { Failure } from '../../failure.ts'
 import { dollars } from '../../money.ts'
 import { printable } from '../../output.ts'
+import { readTextFile } from '../../text-file.ts'
 
 export const verify = defineCommand({
   summary: 'Check an exported ledger without asking anybody',
@@ -17,7 +17,7 @@ export const verify = defineCommand({
   },
   examples: ['agentctl billing verify ledger.json', 'agentctl billing verify ledger.json --json'],
   async run(ctx, { file }, { publicKey }) {
-    const document = parsed(readFileSync(resolve(ctx.cwd, file), 'utf8'))
+    const document = parsed(readTextFile(resolve(ctx.cwd, file)))
     const known = Object.values(ctx.config().ledgerKeys ?? {}).flat()
     const trusted = publicKey === undefined ? known : [publicKey]
     const keyKnown = trusted.length > 0

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { defineCommand, flag, optional, required } from '../../command.ts'
 import { Failure } from '../../failure.ts'
 import { parseDotenv } from '../../secrets/dotenv.ts'
 import { setSecrets } from '../../secrets/set-secrets.ts'
 import { readAllInput } from '../../standard-input.ts'
+import { readTextFile } from '../../text-file.ts'
 
 export const importSecrets = defineCommand({
   summary: 'Set all secrets of a .env file, or none if one line is wrong',
@@ -21,7 +21,7 @@ export const importSecrets = defineCommand({
       })
     }
     const text =
-      file === undefined || file === '-' ? await readAllInput() : readFileSync(resolve(ctx.cwd, file), 'utf8')
+      file === undefined || file === '-' ? await readAllInput() : readTextFile(resolve(ctx.cwd, file))
     const secrets = parseDotenv(text)
     const names = Object.keys(secrets)
     if (names.length === 0) {

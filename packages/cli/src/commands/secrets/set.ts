@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { defineCommand, flag, option, required } from '../../command.ts'
 import type { Context } from '../../context.ts'
 import { Failure } from '../../failure.ts'
 import { setSecrets } from '../../secrets/set-secrets.ts'
 import { readAllInput } from '../../standard-input.ts'
+import { readTextFile } from '../../text-file.ts'
 
 export const set = defineCommand({
   summary: 'Set a secret, from a prompt, stdin or a file',
@@ -47,7 +47,7 @@ export const set = defineCommand({
 })
 
 async function readValue(ctx: Context, secret: string, file: string | undefined): Promise<string> {
-  if (file !== undefined && file !== '-') return readFileSync(resolve(ctx.cwd, file), 'utf8')
+  if (file !== undefined && file !== '-') return readTextFile(resolve(ctx.cwd, file))
   if (ctx.prompt.interactive && file === undefined) {
     return ctx.prompt.hidden({ message: `Value of ${secret}:`, flag: '--file PATH' })
   }
