@@ -342,33 +342,45 @@ test('a payment from an unknown wallet waits on the unclaimed account until the 
 const reorganise = (depth: number, ...placed: [Hex, number][]) => chain.rpc('anvil_reorg', [depth, placed])
 
 test.each([
+  { when: 'seen', blocks: 0 },
   { when: 'confirming', blocks: 1 },
   { when: 'credited', blocks: 3 },
-])('a reorganisation while $when, with the log index moved: credited once', async ({ when, blocks }) => {
-  const who = await payer()
-  const other = await payer()
-  const before = await owner`select from payments`
-  const { hash, raw } = await chain.pay(who.wallet, treasury, 13n * DOLLAR)
-  await chain.mine(blocks)
-  await look()
-  expect(await status(who, hash)).toBe(when)
-  // Another transfer comes first in the new block, so that the same log has another index.
-  const ahead = await createRaw(other, 14n * DOLLAR)
-  await reorganise(blocks, [ahead, 0], [raw, 0])
-  const [old] = await owner<{ block_hash: string; log_index: number }[]>`
+  { when: 'credited', blocks: 8, isFinal: true },
+])(
+  'a reorganisation while $when, $blocks deep, with the log index moved: credited once',
+  async ({ when, blocks, isFinal = false }) => {
+    const who = await payer()
+    const other = await payer()
+    const before = await owner`select from payments`
+    await chain.mine()
+    const { hash, raw } = await chain.pay(who.wallet, treasury, 13n * DOLLAR)
+    await claim(who, hash)
+    if (blocks > 0) await chain.mine(blocks)
+    await look()
+    await look()
+    expect(await status(who, hash)).toBe(when)
+    expect(await owner`select from payments where tx_hash = ${hash} and is_final`).toHaveLength(
+      isFinal ? 1 : 0,
+    )
+    // Another transfer comes first in the new block, so that the same log has another index.
+    const ahead = await createRaw(other, 14n * DOLLAR)
+    await reorganise(Math.max(blocks, 1), [ahead, 0], [raw, 0])
+    const [old] = await owner<{ block_hash: string; log_index: number }[]>`
     select block_hash, log_index from payments where tx_hash = ${hash}`
-  await look()
-  await settled()
-  const [moved] = await owner<{ block_hash: string; log_index: number; ordinal: number }[]>`
+    await look()
+    await settled()
+    await look()
+    const [moved] = await owner<{ block_hash: string; log_index: number; ordinal: number }[]>`
     select block_hash, log_index, ordinal from payments where tx_hash = ${hash}`
-  expect(old?.log_index).toBe(0)
-  expect(moved).toMatchObject({ log_index: 1, ordinal: 0 })
-  expect(moved?.block_hash).not.toBe(old?.block_hash)
-  expect(await owner`select from payments`).toHaveLength(before.length + 2)
-  expect(await credits(who)).toBe(13n * DOLLAR)
-  expect(await credits(other)).toBe(14n * DOLLAR)
-  await booksMatchTheChain()
-})
+    expect(old?.log_index).toBe(blocks > 0 ? 0 : undefined)
+    expect(moved).toMatchObject({ log_index: 1, ordinal: 0 })
+    expect(moved?.block_hash).not.toBe(old?.block_hash)
+    expect(await owner`select from payments`).toHaveLength(before.length + 2)
+    expect(await credits(who)).toBe(13n * DOLLAR)
+    expect(await credits(other)).toBe(14n * DOLLAR)
+    await booksMatchTheChain()
+  },
+)
 
 /** A signed payment that the node has not seen yet. */
 async function createRaw(who: Payer, micros: bigint): Promise<Hex> {
@@ -377,6 +389,46 @@ async function createRaw(who: Payer, micros: bigint): Promise<Hex> {
   await chain.node.revert({ id: snapshot })
   return raw
 }
+
+test('a payment that was rejected in a block that goes is credited when it succeeds in another', async () => {
+  const who = await payer(0n)
+  await chain.mine()
+  const { hash, raw } = await chain.pay(who.wallet, treasury, 12n * DOLLAR)
+  await claim(who, hash)
+  await chain.mine()
+  await look()
+  expect(await status(who, hash)).toBe('rejected reverted')
+  const snapshot = await chain.node.snapshot()
+  const funding = await chain.send(chain.bank, chain.transferCall(who.wallet.address, 12n * DOLLAR))
+  await chain.node.revert({ id: snapshot })
+  await reorganise(1, [funding.raw, 0], [raw, 0])
+  await settled()
+  expect(await status(who, hash)).toBe('credited')
+  expect(await credits(who)).toBe(12n * DOLLAR)
+  await booksMatchTheChain()
+})
+
+test('an unclaimed payment whose log index moves is unclaimed once, and credited once when its wallet is linked', async () => {
+  const [nobody, other] = [await chain.somebody(50n * DOLLAR), await payer()]
+  await chain.mine()
+  const { hash, raw } = await chain.pay(nobody, treasury, 8n * DOLLAR)
+  await chain.mine(6)
+  await look()
+  const ahead = await createRaw(other, 3n * DOLLAR)
+  await reorganise(6, [ahead, 0], [raw, 0])
+  await look()
+  await settled()
+  await look()
+  expect(await owner`select log_index as at, state from payments where tx_hash = ${hash}`).toEqual([
+    { at: 1, state: 'unclaimed' },
+  ])
+  await booksMatchTheChain()
+  await link(other.account, nobody)
+  await look()
+  await look()
+  expect(await credits(other)).toBe(11n * DOLLAR)
+  await booksMatchTheChain()
+})
 
 test('a payment whose block goes before it was credited is looked for, then dropped, and found if it comes back late', async () => {
   const who = await payer()
