@@ -91,7 +91,10 @@ test('an agent that writes more than its allowance is cut off, and told so', asy
     select id as "machineId", agent_id as "agentId" from machines where id = ${machine.id}`
   if (!row) throw new Error('The machine has no row.')
   const day = Math.floor(Date.now() / 86_400_000)
-  const allowance = { day, used: new Map([[row.agentId, LOG_LINES_PER_DAY - 2]]) }
+  const allowance = {
+    day,
+    used: new Map([[row.agentId, { lines: LOG_LINES_PER_DAY - 2, countedAt: performance.now() }]]),
+  }
   const line = (text: string, sequence: number) => ({
     sequence,
     at: new Date().toISOString(),

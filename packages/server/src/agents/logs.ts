@@ -31,8 +31,11 @@ const DAY_SECONDS = 86_400
 /** Lines that an agent has stored today, as far as this process knows; counted anew for each day. */
 export interface LogAllowance {
   day: number
-  used: Map<string, number>
+  used: Map<string, { lines: number; countedAt: number }>
 }
+
+/** Other servers take lines of the same agent: what they have taken is looked up again after this long. */
+const COUNT_AGAIN_MS = 60_000
 
 /** Stores what the agent's processes wrote, up to the day's allowance. */
 export async function storeLogs(
@@ -48,12 +51,15 @@ export async function storeLogs(
     allowance.day = day
     allowance.used.clear()
   }
-  const used =
-    allowance.used.get(machine.agentId) ??
-    (await countLogs(db.jobs, machine.agentId, new Date(day * DAY_SECONDS * 1000)))
+  const known = allowance.used.get(machine.agentId)
+  const isFresh = known !== undefined && performance.now() - known.countedAt < COUNT_AGAIN_MS
+  const countedAt = isFresh ? known.countedAt : performance.now()
+  const used = isFresh
+    ? known.lines
+    : await countLogs(db.jobs, machine.agentId, new Date(day * DAY_SECONDS * 1000))
   const room = LOG_LINES_PER_DAY - used
   if (room <= 0) {
-    allowance.used.set(machine.agentId, used)
+    allowance.used.set(machine.agentId, { lines: used, countedAt })
     return
   }
   // Retention goes by these times, so a machine cannot choose them: a clock that is far off is set to ours.
@@ -79,7 +85,7 @@ export async function storeLogs(
     }
   }
   const stored = await insertLogs(db.jobs, machine, kept)
-  allowance.used.set(machine.agentId, used + stored)
+  allowance.used.set(machine.agentId, { lines: used + stored, countedAt })
 }
 
 interface LogsWanted extends AgentWanted {
