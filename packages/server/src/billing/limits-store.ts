@@ -29,11 +29,12 @@ export async function putLimits(tx: Sql, accountId: string, limits: LimitsRow): 
       hard_hourly_micros = excluded.hard_hourly_micros, hard_monthly_micros = excluded.hard_monthly_micros`
 }
 
-/** Accounts that set a limit which can be passed by doing nothing. */
+/** Accounts that set a limit which can be passed by doing nothing, or took one away after having passed it. */
 export function listLimited(tx: Sql): Promise<(LimitsRow & { accountId: string })[]> {
   return tx<(LimitsRow & { accountId: string })[]>`
     select account_id as "accountId", ${limitColumns(tx)} from spend_limits
-    where coalesce(soft_hourly_micros, soft_monthly_micros, hard_monthly_micros) is not null`
+    where coalesce(soft_hourly_micros, soft_monthly_micros, hard_monthly_micros) is not null
+      or account_id in (select account_id from spend_warnings where about <> 'runway')`
 }
 
 /** What the meters of an account, or of one subject, have burnt between two moments. */

@@ -95,6 +95,25 @@ test('a soft limit is told once, a hard one of the month refuses and names who h
   await requireWithinLimits(db.jobs, { ...wanted, now: new Date('2026-04-02T00:00:00Z') })
 })
 
+test('a limit that is taken away after it was passed is told anew when it is set again', async () => {
+  const id = await account(10_000_000n)
+  await burn(id, 'agt_again', 20_000n, begin)
+  const limit = (micros: string | null) =>
+    db.as({ account: id }, (tx) => changeLimits(tx, id, { softHourlyMicros: micros }))
+  const told = async (at: Date) =>
+    (await db.work((tx) => newBreaches(tx, at)))
+      .filter(({ accountId }) => accountId === id)
+      .map(({ kind }) => kind)
+  await limit('10000')
+  expect(await told(after(1))).toEqual(['soft_hourly'])
+  await limit(null)
+  expect(await told(after(2))).toEqual([])
+  await limit('10000')
+  expect(await told(after(3))).toEqual(['soft_hourly'])
+  expect(await told(after(4))).toEqual([])
+  await burn(id, 'agt_again', 0n, after(4))
+})
+
 test('each level of runway is told once on the way down, and again after a deposit', async () => {
   const id = await account(80n * 20_000n)
   await burn(id, 'agt_down', 20_000n, begin)
