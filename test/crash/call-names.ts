@@ -19,6 +19,18 @@ export function pathName(path: string): string {
     .join('/')
 }
 
+/** The methods of the JSON-RPC calls that a request carries, each once; nothing for a request of another kind. */
+export function rpcNames(body: unknown): string {
+  const text = body instanceof Uint8Array || typeof body === 'string' ? body.toString() : ''
+  if (!text.includes('"jsonrpc"')) return ''
+  const asked = [JSON.parse(text) as { method: string } | { method: string }[]].flat()
+  return ` ${methodNames(asked.map(({ method }) => method))}`
+}
+
+export function methodNames(methods: readonly string[]): string {
+  return [...new Set(methods)].sort().join('+')
+}
+
 /** Two long statements with the same beginning are still two names. */
 function shortHash(text: string): string {
   let hash = 5381

@@ -4,7 +4,7 @@ import { type Point, pointText } from './control.ts'
 import type { Fault } from './faults.ts'
 import { brokenInvariants } from './invariants.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
-import { type Choice, choosePoints, type Depth } from './point-choice.ts'
+import { type Choice, choosePoints, type Depth, type Hits } from './point-choice.ts'
 import type { World } from './world.ts'
 
 const SETTLE_MS = 45_000
@@ -68,11 +68,20 @@ export interface CampaignOptions {
   log: (line: string) => void
 }
 
-/** The points of a journey, found by running it without any fault. */
-export async function findPoints(world: World, journey: Journey, depth: Depth): Promise<FoundPoints> {
+/** The points of a journey, found by running it without any fault; with `hits`, those of calls that are not hit yet. */
+export async function findPoints(
+  world: World,
+  journey: Journey,
+  depth: Depth,
+  {
+    hits,
+    /** Each finds a few more, where the order of events differs. */
+    recordings = RECORDINGS,
+  }: { hits?: Hits | undefined; recordings?: number } = {},
+): Promise<FoundPoints> {
   const noted = new Map<string, Point[][]>()
-  for (let serial = 1; serial <= RECORDINGS; serial++) {
-    await runOnce(world, journey, `record-${serial}`, async (operation, subject) => {
+  for (let serial = 1; serial <= recordings; serial++) {
+    await runOnce(world, journey, `${journey.name}-${serial}`, async (operation, subject) => {
       const id = `record-${operation.name}-${serial}`
       const trouble = await runArmed(world, operation, subject, {
         id,
@@ -86,7 +95,37 @@ export async function findPoints(world: World, journey: Journey, depth: Depth): 
       return true
     })
   }
-  return new Map([...noted].map(([name, recordings]) => [name, choosePoints(recordings, depth)]))
+  return chooseForEach(noted, depth, hits)
+}
+
+/**
+ * What every recording of an operation has reached is hit there; only then what some have, such as a turn of a work
+ * that repeats by itself: it may come at another time, but is sure to be reached where it is made to come.
+ */
+function chooseForEach(
+  noted: ReadonlyMap<string, Point[][]>,
+  depth: Depth,
+  hits: Hits | undefined,
+): FoundPoints {
+  const hitsOf = new Map([...noted.keys()].map((name) => [name, hits ?? new Map()]))
+  const sure = new Map(
+    [...noted].map(([name, recordings]) => {
+      const texts = recordings.map((points) => new Set(points.map(pointText)))
+      const inAll = recordings.map((points) =>
+        points.filter((point) => texts.every((one) => one.has(pointText(point)))),
+      )
+      return [name, choosePoints(inAll, depth, hitsOf.get(name))] as const
+    }),
+  )
+  return new Map(
+    [...noted].map(([name, recordings]) => {
+      const first = sure.get(name)?.points ?? []
+      const chosen = new Set(first.map(pointText))
+      const others = recordings.map((points) => points.filter((point) => !chosen.has(pointText(point))))
+      const { points, collapsed } = choosePoints(others, depth, hitsOf.get(name))
+      return [name, { points: [...first, ...points], collapsed }]
+    }),
+  )
 }
 
 /** Runs the journey once for each point with the fault there, in all worlds at the same time. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Cloud, startCloud } from '../../scripts/cloud.ts'
-import { agentJourney } from './agent-journey.ts'
+import { agentJourney, deletion, firstDeploy } from './agent-journey.ts'
 import { type FoundPoints, findPoints, runCampaign } from './campaign.ts'
 import type { Point } from './control.ts'
 import {
@@ -15,12 +15,22 @@ import {
   providerTimeoutAfterEffect,
   sleepPastLease,
 } from './faults.ts'
-import { everyCall, everyCallOfEveryRequest, spread } from './point-choice.ts'
-import { restJourney } from './rest-journey.ts'
+import { moneyJourney } from './money-journey.ts'
+import {
+  type Depth,
+  everyCall,
+  everyCallOfEveryRequest,
+  everyCallOnce,
+  type Hits,
+  spread,
+} from './point-choice.ts'
+import { creditsJourney, restJourney } from './rest-journey.ts'
 import { openWorld, type World } from './world.ts'
 
 const SHARDS = Number(process.env.AGENTCTL_CRASH_SHARDS ?? 3)
 const LONG_MS = 1_800_000
+/** Of one operation, one after the other: what a restart costs is little beside a machine. */
+const POINTS_PER_RUN = 6
 const folder = mkdtempSync(join(tmpdir(), 'agentctl-crash-'))
 const log = (line: string): void => void process.stdout.write(`${line}\n`)
 let cloud: Cloud
@@ -32,12 +42,14 @@ beforeAll(async () => {
     port: 0,
     routerPort: 0,
     server: false,
-    // The runners' Node is wrapped by a script that needs this checkout, which a sandbox would not show them.
     sandbox: 'none',
     log: () => {},
   })
-  for (let shard = 1; shard <= SHARDS; shard++) worlds.push(await openWorld(cloud, folder, `crash-${shard}`))
-}, 120_000)
+  const names = Array.from({ length: SHARDS }, (_, index) => `crash-${index + 1}`)
+  await Promise.all(
+    names.map(async (name) => worlds.push(await openWorld(cloud, folder, name, { takesPayments: true }))),
+  )
+}, 300_000)
 
 afterAll(async () => {
   await Promise.all(worlds.map((world) => world.stop()))
@@ -48,51 +60,75 @@ afterAll(async () => {
 
 /** Everything, as for a nightly run, instead of a bounded part of the slow faults. */
 const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
-const depth = isFull ? everyCallOfEveryRequest : everyCall
-let finding: Promise<FoundPoints> | undefined
+const pointsPerRun = isFull ? 1 : POINTS_PER_RUN
+let finding: Promise<Record<'agent' | 'rest' | 'credits', FoundPoints>> | undefined
 
-function points(): Promise<FoundPoints> {
+function points(): Promise<Record<'agent' | 'rest' | 'credits', FoundPoints>> {
   const [first] = worlds
   if (!first) throw new Error('There is no world.')
-  finding ??= findPoints(first, agentJourney, depth)
+  finding ??= isFull ? findAll(first, everyCallOfEveryRequest) : findEachOnce(first)
   return finding
+}
+
+async function findAll(world: World, depth: Depth): Promise<Awaited<ReturnType<typeof points>>> {
+  return {
+    agent: await findPoints(world, agentJourney, depth),
+    rest: await findPoints(world, restJourney, depth),
+    credits: await findPoints(world, creditsJourney, depth),
+  }
+}
+
+/** What another journey has reached is not hit again; the calls of payments are hit where they need no machine. */
+async function findEachOnce(world: World): Promise<Awaited<ReturnType<typeof points>>> {
+  const hits: Hits = new Map()
+  const agent = await findPoints(world, agentJourney, everyCall, { hits })
+  await findPoints(world, moneyJourney, everyCallOnce, { hits, recordings: 1 })
+  return {
+    agent,
+    rest: await findPoints(world, restJourney, everyCallOnce, { hits, recordings: 1 }),
+    credits: await findPoints(world, creditsJourney, everyCallOnce, { hits, recordings: 1 }),
+  }
 }
 
 test('kill -9 at every I/O point of server, worker and runner loses nothing and leaves nothing behind', {
   timeout: LONG_MS,
 }, async () => {
-  const report = await runCampaign({
-    journey: agentJourney,
-    found: await points(),
-    fault: kill,
-    pointsPerRun: isFull ? 1 : 2,
-    worlds,
-    log,
-  })
+  const { agent: found } = await points()
+  const report = await runCampaign({ journey: agentJourney, found, fault: kill, pointsPerRun, worlds, log })
   expect(report.violations).toEqual([])
   expect(report.unreached.length).toBeLessThan(report.hit / 10)
 })
 
-const restFaults: { fault: Fault; count: number }[] = [
-  { fault: kill, count: 10 },
-  { fault: sleepPastLease, count: 2 },
-  { fault: providerDropAfterEffect, count: 8 },
-]
-test('agents are stopped, started, suspended and brought back through faults, with their files', {
-  timeout: LONG_MS,
-}, async () => {
-  const [first] = worlds
-  if (!first) throw new Error('There is no world.')
-  const all = await findPoints(first, restJourney, depth)
-  // Deploying and deleting are hit above.
-  const rest = new Map([...all].filter(([name]) => name !== 'deploy' && name !== 'delete'))
-  for (const { fault, count } of restFaults) {
-    const choose = isFull ? undefined : spread(count)
-    const options = { journey: restJourney, found: rest, fault, worlds, log, ...(choose ? { choose } : {}) }
-    const report = await runCampaign({ ...options, pointsPerRun: fault === kill ? 2 : 1 })
-    expect(report.violations).toEqual([])
-  }
-})
+/** At so many points of each operation; without a number, at all at which they make sense. */
+const restFaults: { name: string; fault: Fault; count?: number }[] = [
+  { fault: kill },
+  { fault: sleepPastLease, count: 1 },
+  { fault: databaseRestart, count: 2 },
+  { fault: providerDropAfterEffect },
+].map((one) => ({ ...one, name: one.fault.name }))
+test.for(restFaults)(
+  'agents are laid to rest and brought back, with their files: $name',
+  {
+    timeout: LONG_MS,
+  },
+  async ({ fault, count }) => {
+    const choose = isFull || count === undefined ? undefined : spread(count)
+    const found = await points()
+    for (const journey of [restJourney, creditsJourney]) {
+      const report = await runCampaign({
+        journey,
+        found: journey === restJourney ? found.rest : found.credits,
+        fault,
+        worlds,
+        pointsPerRun: fault === kill ? pointsPerRun : 1,
+        log,
+        ...(choose ? { choose } : {}),
+      })
+      expect(report.violations).toEqual([])
+      expect(report.unreached.length).toBeLessThanOrEqual(1 + report.hit / 10)
+    }
+  },
+)
 
 const slowFaults: { name: string; fault: Fault; count: number }[] = [
   { name: sleepPastLease.name, fault: sleepPastLease, count: 2 },
@@ -108,7 +144,7 @@ test.for(slowFaults)(
       isFull ? all : [...new Set([...spread(count)(all), ...all.filter(isOrder)])]
     const report = await runCampaign({
       journey: agentJourney,
-      found: await points(),
+      found: (await points()).agent,
       fault,
       worlds,
       log,
@@ -126,9 +162,9 @@ const providerFaults = [
 test.for(providerFaults)('$name leaves no machine that nobody owns', { timeout: LONG_MS }, async (fault) => {
   const report = await runCampaign({
     journey: agentJourney,
-    found: await points(),
+    found: (await points()).agent,
     fault,
-    worlds: worlds.slice(0, 1),
+    worlds,
     log,
   })
   expect(report.violations).toEqual([])
@@ -137,11 +173,12 @@ test.for(providerFaults)('$name leaves no machine that nobody owns', { timeout: 
 test('a worker that creates without looking for the label first is found out', {
   timeout: LONG_MS,
 }, async () => {
-  const naive = await openWorld(cloud, folder, 'crash-naive', [join(import.meta.dirname, 'never-adopts.ts')])
+  const naive = await openWorld(cloud, folder, 'crash-naive', { naive: 'naive-machines.ts' })
   try {
+    const journey = { ...agentJourney, operations: [firstDeploy, deletion] }
     const report = await runCampaign({
-      journey: agentJourney,
-      found: await findPoints(naive, agentJourney, everyCall),
+      journey,
+      found: await findPoints(naive, journey, everyCall, { recordings: 1 }),
       fault: { ...kill, name: 'control: kill -9 of a worker that never adopts' },
       choose: (points) =>
         points.filter(({ role, name }) => role === 'worker' && name.startsWith('POST /v2/instances')),

@@ -1,4 +1,7 @@
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import type { Fault as ChainFault } from '@agentctl/server/billing/testing/paying.ts'
+import { methodNames } from './call-names.ts'
+import { paymentsOf } from './chain-journey.ts'
 import type { Arming, Hit, Point } from './control.ts'
 import { brokenInvariants } from './invariants.ts'
 import type { World } from './world.ts'
@@ -54,15 +57,29 @@ export const databaseRestart: Fault = {
   whileHeld: (world) => world.cutDatabase(REFUSING_MS),
 }
 
-const providerCall = /^(GET|POST|PUT|PATCH|DELETE) (\/v2\/[^ ]*) › before$/
+/** Where faults of a stand-in are asked for, and which calls of which programs go to it. */
+interface StandInCalls {
+  call: RegExp
+  url(world: World): string
+}
 
-function providerFault(name: string, kind: string): Fault {
+const machines: StandInCalls = {
+  call: /^(GET|POST|PUT|PATCH|DELETE) (\/v2\/[^ ]*) › before$/,
+  url: ({ vultrUrl }) => vultrUrl,
+}
+const cards: StandInCalls = {
+  call: /(?:^|› )(GET|POST|DELETE) (\/v1\/(?:checkout|refunds|disputes|events)[^ ]*) › before$/,
+  url: (world) => paymentsOf(world).stripe.url,
+}
+
+function standInFault(name: string, kind: string, { call, url }: StandInCalls): Fault {
   return {
     name,
-    appliesTo: (point) => point.role === 'worker' && providerCall.test(point.name),
+    appliesTo: (point) => point.role !== 'runner' && call.test(point.name),
     async prepare(world, point) {
-      const [, method, path = ''] = providerCall.exec(point.name) ?? []
-      const answer = await fetch(`${world.vultrUrl}/_local/faults`, {
+      const [, method, path = ''] = call.exec(point.name) ?? []
+      const faults = `${url(world)}/_local/faults`
+      const answer = await fetch(faults, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({
@@ -75,16 +92,64 @@ function providerFault(name: string, kind: string): Fault {
       })
       if (!answer.ok) throw new Error(`The stand-in does not take the fault: ${await answer.text()}`)
       return async () => {
-        await fetch(`${world.vultrUrl}/_local/faults`, { method: 'DELETE' })
+        await fetch(faults, { method: 'DELETE' })
       }
     },
   }
 }
 
-/** These live in the stand-in, which all worlds share: one world at a time. */
-export const providerErrorAfterEffect = providerFault(
+export const providerErrorAfterEffect = standInFault(
   'error of the provider after the effect',
   'error-after-effect',
+  machines,
 )
-export const providerDropAfterEffect = providerFault('connection lost after the effect', 'drop-after-effect')
-export const providerTimeoutAfterEffect = providerFault('timeout after the effect', 'hang-after-effect')
+export const providerDropAfterEffect = standInFault(
+  'connection lost after the effect',
+  'drop-after-effect',
+  machines,
+)
+export const providerTimeoutAfterEffect = standInFault(
+  'timeout after the effect',
+  'hang-after-effect',
+  machines,
+)
+
+export const cardErrorAfterEffect = standInFault(
+  'error of the card processor after the effect',
+  'error-after-effect',
+  cards,
+)
+export const cardDropAfterEffect = standInFault(
+  'connection to the card processor lost after the effect',
+  'drop-after-effect',
+  cards,
+)
+export const cardTimeoutAfterEffect = standInFault(
+  'timeout of the card processor after the effect',
+  'hang-after-effect',
+  cards,
+)
+
+const chainCall = /(?:^|› )POST \/ (\S+) › before$/
+
+/** Questions only: a chain is told nothing, so that there is no effect before or after. */
+function chainFault(name: string, wrong: Exclude<ReturnType<ChainFault>, undefined>): Fault {
+  return {
+    name,
+    appliesTo: ({ name }) => chainCall.test(name),
+    async prepare(world, point) {
+      const { node } = paymentsOf(world)
+      const requests: (readonly string[])[] = []
+      node.misbehave((_method, _params, asked) => {
+        if (methodNames(asked) !== chainCall.exec(point.name)?.[1]) return undefined
+        if (!requests.includes(asked)) requests.push(asked)
+        return requests.indexOf(asked) === point.nth - 1 ? wrong : undefined
+      })
+      return async () => node.misbehave(undefined)
+    },
+  }
+}
+
+export const chainError = chainFault('error of the node of the chain', { status: 503, body: 'no' })
+export const chainDrop = chainFault('connection to the node of the chain lost', 'drop')
+export const chainTimeout = chainFault('timeout of the node of the chain', 'hang')

@@ -1,15 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Invariant, sentences } from './invariant.ts'
+import { moneyInvariants } from './money-invariants.ts'
 import type { World } from './world.ts'
 
-interface Invariant {
-  name: string
-  /** One sentence for each place where it does not hold. */
-  broken(world: World): Promise<string[]>
-}
-
 /** What holds whenever nothing is under way, whatever has been killed before. */
-export const invariants: Invariant[] = [
+const agentInvariants: Invariant[] = [
   {
     name: 'every operation ends or waits for its next turn',
     broken: ({ sql }) =>
@@ -130,14 +126,10 @@ async function instancesAreMachines(world: World): Promise<string[]> {
   ]
 }
 
-async function sentences(query: PromiseLike<readonly { broken?: unknown }[]>): Promise<string[]> {
-  return (await query).map((row) => String(row.broken))
-}
-
 /** All that is broken now, each sentence with the invariant that it breaks. */
 export async function brokenInvariants(world: World): Promise<string[]> {
   const found = await Promise.all(
-    invariants.map(async ({ name, broken }) =>
+    [...agentInvariants, ...moneyInvariants].map(async ({ name, broken }) =>
       (await broken(world)).map((sentence) => `${name}: ${sentence}`),
     ),
   )

@@ -51,6 +51,11 @@ export class PatientClient {
     }
   }
 
+  /** Asks once and does not care what becomes of it, like somebody who gives up. */
+  async tryOnce(method: string, path: string, body: unknown): Promise<void> {
+    await this.#attempt(method, path, { body, raw: undefined, key: randomUUID() }).catch(() => {})
+  }
+
   async #attempt(
     method: string,
     path: string,

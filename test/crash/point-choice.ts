@@ -15,6 +15,9 @@ export interface Depth {
 /** Every distinct call; of the worker's, which are repeated with another step of the same work, the second time too. */
 export const everyCall: Depth = { occurrences: { server: 1, worker: 2, runner: 1 }, byRequest: false }
 
+/** Every distinct call once: where each operation makes calls of its own at each step. */
+export const everyCallOnce: Depth = { occurrences: { server: 1, worker: 1, runner: 1 }, byRequest: false }
+
 /** For a nightly run. */
 export const everyCallOfEveryRequest: Depth = {
   occurrences: { server: 3, worker: 4, runner: 3 },
@@ -27,10 +30,16 @@ export interface Choice {
   collapsed: number
 }
 
+/** How often each call is hit by now. Shared between operations, the same code is not hit again in each of them. */
+export type Hits = Map<string, number>
+
 /** In the order in which they were first reached. */
-export function choosePoints(recordings: Point[][], { occurrences, byRequest }: Depth): Choice {
+export function choosePoints(
+  recordings: Point[][],
+  { occurrences, byRequest }: Depth,
+  hits: Hits = new Map(),
+): Choice {
   const seen = new Set<string>()
-  const hits = new Map<string, number>()
   const points: Point[] = []
   let collapsed = 0
   for (const point of recordings.flat()) {

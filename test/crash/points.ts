@@ -9,7 +9,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { createRequire, flushCompileCache, syncBuiltinESMExports } from 'node:module'
 import { basename } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { pathName, statementName } from './call-names.ts'
+import { pathName, rpcNames, statementName } from './call-names.ts'
 import { Control } from './control.ts'
 
 const FLUSH_MS = 3000
@@ -111,11 +111,12 @@ function wrapFetch(reach: Reach, context: () => string): void {
   interface Request {
     method: string
     path: string
+    body: unknown
   }
   const calls = new WeakMap<object, [call: string, within: string]>()
   subscribe('undici:request:create', (message) => {
     const { request } = message as { request: Request }
-    const call = `${request.method} ${pathName(request.path)}`
+    const call = `${request.method} ${pathName(request.path)}${rpcNames(request.body)}`
     const within = context()
     calls.set(request, [call, within])
     reach(`${call} › before`, within)

@@ -7,16 +7,58 @@ import {
   type Release,
   waitUntilLive,
 } from './agent-journey.ts'
-import type { Journey, Subject } from './journey.ts'
+import { leaveCredits } from './card-journey.ts'
+import { depositOnChain, endPayments } from './chain-journey.ts'
+import type { Journey, Operation, Subject } from './journey.ts'
+import { Refused } from './patient-client.ts'
 import type { World } from './world.ts'
 
-const REST_MS = 60_000
+const REST_MS = 120_000
+const HASTEN_MS = 500
+const DAY_SECONDS = 86_400
+/** What the smallest machine costs in an hour, and longer than that. */
+const HOUR_MICROS = 10_000n
+const TWO_HOURS_SECONDS = 7200
+const GRACE_DAYS = 14
+const DEPOSIT_MICROS = 5_000_000n
+const MANY_MICROS = 1_000_000_000n
 
-/** An agent is stopped and started, and suspended and brought back, with its files each time. */
+const restart: Operation = {
+  name: 'restart',
+  optional: true,
+  async run(world, subject) {
+    const { agentId } = subject
+    const begun = await world.api
+      .call<Release>('POST', `/v1/agents/${agentId}/restart`)
+      .catch(async (error: unknown) => {
+        // The attempt before may have begun it and been killed before it could say so.
+        if (!(error instanceof Refused) || error.code !== 'deploy_in_progress') throw error
+        const { releases } = await world.api.call<{ releases: Release[] }>(
+          'GET',
+          `/v1/agents/${agentId}/releases`,
+        )
+        return releases.reduce((newest, one) => (one.number > newest.number ? one : newest))
+      })
+    await waitUntilLive(world, subject, begun)
+  },
+  check: async (world, subject) => {
+    await expectAnswer(world, subject, `${subject.name} first kept-by-the-agent`)
+    return []
+  },
+}
+
+async function abandon(world: World, subject: Subject): Promise<void> {
+  await endPayments(world)
+  await leaveCredits(world, MANY_MICROS)
+  await deleteAgent(world, subject)
+}
+
+/** An agent is started anew, stopped, and started again with its files. */
 export const restJourney: Journey = {
   name: 'rest',
   operations: [
     firstDeploy,
+    restart,
     {
       name: 'stop',
       async run(world, subject) {
@@ -30,77 +72,124 @@ export const restJourney: Journey = {
       async run(world, subject) {
         await waitUntilLive(
           world,
+          subject,
           await world.api.call<Release>('POST', `/v1/agents/${subject.agentId}/start`),
         )
       },
-      check: checkBack,
-    },
-    {
-      name: 'suspend',
-      async run(world, subject) {
-        await leaveCredits(world, 1n)
-        await untilAtRest(world, subject, 'suspended', () => chargeSoon(world))
-      },
-      check: checkKept,
-    },
-    {
-      name: 'resume',
-      async run(world, subject) {
-        await leaveCredits(world, 1_000_000_000n)
-        await untilRunning(world, subject)
-      },
-      check: checkBack,
+      check: (world, subject) => checkBack(world, subject, { withFiles: true }),
     },
     deletion,
   ],
-  async abandon(world, subject) {
-    await leaveCredits(world, 1_000_000_000n)
-    await deleteAgent(world, subject)
-  },
-}
-
-/** As a deposit or a reversal would leave them; told again, it changes nothing. */
-async function leaveCredits({ sql }: World, micros: bigint): Promise<void> {
-  const at = new Date()
-  const change = sql`${micros}::bigint - balance_micros`
-  await sql`
-    select ledger_post('crash:' || entry_count, 'deposit', 'crash', ledger_account_id, 'sys_treasury', ${change}, ${at})
-    from ledger_balances where balance_micros <> ${micros}::bigint`
+  abandon,
 }
 
 /**
- * Has the meters reckon anew when credits end: it was not a deposit or another meter that changed them. The clock is
- * left alone, since other worlds share it.
+ * An agent is suspended when the credits end, by the clock, and brought back by a deposit on chain: with its files
+ * within the grace period, from its last release after it.
  */
-async function chargeSoon({ sql }: World): Promise<void> {
-  await sql`
-    update operations set step_data = '{}', run_at = clock_timestamp()
-    where kind = 'charge-meters' and lease_until is null`
+export const creditsJourney: Journey = {
+  name: 'credits',
+  operations: [
+    firstDeploy,
+    {
+      name: 'credits end',
+      async run(world, subject) {
+        await endCredits(world)
+        await untilAtRest(world, subject, 'suspended')
+      },
+      check: async (world, subject) => [
+        ...(await checkKept(world, subject)),
+        ...(await checkTold(world, subject, 'suspended', 1)),
+      ],
+    },
+    {
+      name: 'deposit within the grace period',
+      run: bringBack,
+      check: async (world, subject) => [
+        ...(await checkBack(world, subject, { withFiles: true })),
+        ...(await checkTold(world, subject, 'resumed', 1)),
+      ],
+    },
+    {
+      name: 'end of the grace period',
+      async run(world, subject) {
+        await endCredits(world)
+        await untilAtRest(world, subject, 'suspended')
+        await world.advance(GRACE_DAYS * DAY_SECONDS + 1)
+        await world.visit('watch-credits')
+        await world.visit('remove-snapshot')
+      },
+      check: async (world, subject) => [
+        ...((
+          await world.sql`select 1 from snapshots where agent_id = ${subject.agentId} and state <> 'deleted'`
+        ).length === 0
+          ? []
+          : ['its snapshot is still there']),
+        ...(await checkTold(world, subject, 'suspended', 2)),
+        ...(await checkTold(world, subject, 'snapshot_deleted', 1)),
+      ],
+    },
+    {
+      name: 'deposit after the grace period',
+      run: bringBack,
+      check: async (world, subject) => [
+        ...(await checkBack(world, subject, { withFiles: false })),
+        ...(await checkTold(world, subject, 'resumed', 2)),
+      ],
+    },
+    deletion,
+  ],
+  abandon,
 }
 
-async function untilAtRest(
-  { sql }: World,
+/** All but an hour of the smallest machine goes, and then more than that hour. */
+async function endCredits(world: World): Promise<void> {
+  await leaveCredits(world, HOUR_MICROS)
+  await world.advance(TWO_HOURS_SECONDS)
+  await world.visit('charge-meters')
+  await world.visit('watch-credits')
+}
+
+async function bringBack(world: World, subject: Subject): Promise<void> {
+  await depositOnChain(world, subject, DEPOSIT_MICROS)
+  await world.visit('watch-credits')
+  await untilRunning(world, subject)
+}
+
+/** Until there is such a row; the database may be away for a moment, as one of the faults. */
+function becomes(
+  world: World,
   { agentId }: Subject,
-  status: string,
-  nudge: () => Promise<void> = async () => {},
-): Promise<void> {
-  const isAtRest = await waitUntil(
-    async () => {
-      await nudge()
-      const rows = await sql`
-        select 1 from agents a where a.id = ${agentId} and a.status = ${status}
-          and not exists (select from machines m where m.agent_id = a.id and m.state <> 'deleted')`
-      return rows.length === 1
-    },
-    { withinMs: REST_MS, everyMs: 200 },
+  rows: () => PromiseLike<readonly unknown[]>,
+): Promise<boolean> {
+  let hastenedAt = 0
+  const look = async (): Promise<boolean> => {
+    if ((await rows()).length > 0) return true
+    if (performance.now() - hastenedAt > HASTEN_MS) {
+      hastenedAt = performance.now()
+      await world.hasten(agentId)
+    }
+    return false
+  }
+  return waitUntil(() => look().catch(() => false), { withinMs: REST_MS, everyMs: 50 })
+}
+
+async function untilAtRest(world: World, subject: Subject, status: string): Promise<void> {
+  const isAtRest = await becomes(
+    world,
+    subject,
+    () => world.sql`
+      select 1 from agents a where a.id = ${subject.agentId} and a.status = ${status}
+        and not exists (select from machines m where m.agent_id = a.id and m.state <> 'deleted')`,
   )
   if (!isAtRest) throw new Error(`The agent is not ${status}, or still has a machine.`)
 }
 
-async function untilRunning({ sql }: World, { agentId }: Subject): Promise<void> {
-  const runs = await waitUntil(
-    async () => (await sql`select 1 from agents where id = ${agentId} and status = 'running'`).length === 1,
-    { withinMs: REST_MS, everyMs: 50 },
+async function untilRunning(world: World, subject: Subject): Promise<void> {
+  const runs = await becomes(
+    world,
+    subject,
+    () => world.sql`select 1 from agents where id = ${subject.agentId} and status = 'running'`,
   )
   if (!runs) throw new Error('The agent does not come back.')
 }
@@ -110,10 +199,21 @@ async function checkKept({ sql }: World, { agentId }: Subject): Promise<string[]
   return kept.length === 1 ? [] : [`there are ${kept.length} whole snapshots instead of 1`]
 }
 
-/** It answers with its secret, on a machine that was made of its snapshot. */
-async function checkBack(world: World, subject: Subject): Promise<string[]> {
+/** It answers with its secret, on a machine that was made of its snapshot, or of nothing. */
+async function checkBack(
+  world: World,
+  subject: Subject,
+  { withFiles }: { withFiles: boolean },
+): Promise<string[]> {
   const [machine] = await world.sql<{ snapshot: string | null }[]>`
     select snapshot_id as snapshot from machines where agent_id = ${subject.agentId} and state = 'ready'`
   await expectAnswer(world, subject, `${subject.name} first kept-by-the-agent`)
-  return machine?.snapshot ? [] : ['its machine was not made of its snapshot']
+  if (!machine) return ['it has no machine']
+  return (machine.snapshot !== null) === withFiles ? [] : [`its machine was made of ${machine.snapshot}`]
+}
+
+/** Its name is in the message, and no other agent of its world ever had it. */
+async function checkTold({ sql }: World, { name }: Subject, kind: string, times: number): Promise<string[]> {
+  const told = await sql`select 1 from notices where kind = ${kind} and message ~ ${`\\m${name}\\M`}`
+  return told.length === times ? [] : [`${kind} was told ${told.length} times instead of ${times}`]
 }

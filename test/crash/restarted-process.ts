@@ -6,19 +6,29 @@ const STOP_PATIENCE_MS = 10_000
 /** A program that is started again whenever it ends, as an orchestrator would, until it is told to stop. */
 export class RestartedProcess {
   readonly #args: string[]
-  readonly #argsAgain: string[]
   readonly #environment: Record<string, string>
+  readonly #again: Record<string, string>
   readonly #logFile: string
+  readonly #afterDeath: () => Promise<void>
   #child: ChildProcess
   #stopping = false
   restarts = 0
 
-  /** `again` comes before the arguments at every start but the first. */
-  constructor(args: string[], environment: Record<string, string>, logFile: string, again: string[] = []) {
+  /** `again` are more settings for every start but the first; `afterDeath` comes before such a start. */
+  constructor(
+    args: string[],
+    environment: Record<string, string>,
+    logFile: string,
+    {
+      again = {},
+      afterDeath = async () => {},
+    }: { again?: Record<string, string>; afterDeath?: () => Promise<void> } = {},
+  ) {
     this.#args = args
-    this.#argsAgain = [...again, ...args]
     this.#environment = environment
+    this.#again = again
     this.#logFile = logFile
+    this.#afterDeath = afterDeath
     this.#child = this.#launch()
   }
 
@@ -28,15 +38,17 @@ export class RestartedProcess {
 
   #launch(): ChildProcess {
     const output = openSync(this.#logFile, 'a', 0o600)
-    const child = spawn(process.execPath, this.restarts > 0 ? this.#argsAgain : this.#args, {
+    const again = this.restarts > 0 ? this.#again : {}
+    const child = spawn(process.execPath, this.#args, {
       stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH ?? '', ...this.#environment },
+      env: { PATH: process.env.PATH ?? '', ...this.#environment, ...again },
     })
     closeSync(output)
-    child.once('exit', () => {
+    child.once('exit', async () => {
       if (this.#stopping) return
       this.restarts += 1
-      this.#child = this.#launch()
+      await this.#afterDeath().catch(() => {})
+      if (!this.#stopping) this.#child = this.#launch()
     })
     return child
   }

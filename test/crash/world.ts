@@ -1,19 +1,23 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { freePort } from '@agentctl/localcloud/free-port.ts'
+import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import { ORPHAN_SECONDS } from '@agentctl/server/agents/sweep.ts'
 import { openPool, type Pool } from '@agentctl/server/platform/db.ts'
 import { privateKeyToAccount } from 'viem/accounts'
 import type { Cloud } from '../../scripts/cloud.ts'
+import { quickLibraries } from './bundled-libraries.ts'
 import { Control } from './control.ts'
 import { PatientClient } from './patient-client.ts'
+import { openPaymentStandIns, type PaymentStandIns } from './payment-stand-ins.ts'
 import { RestartedProcess } from './restarted-process.ts'
+import { hastenOperation, visitOperations } from './visit.ts'
+import { WorldClock } from './world-clock.ts'
 
 const root = dirname(dirname(import.meta.dirname))
-const START_MS = 60_000
+const SERVER = join(root, 'packages/server/src/main.ts')
+const START_MS = 120_000
 const CALL_MS = 60_000
 const LEASE_SECONDS = 2
 const SWEEP_MS = 5_000
@@ -27,13 +31,18 @@ export interface ProviderInstance {
 
 /**
  * One cloud of its own for one shard: a database, an environment at the provider, a process for API and router and one
- * for the worker, and the machines' runners. What is shared with other shards are PostgreSQL and the stand-ins.
+ * for the worker, the machines' runners, and the stand-ins for all that its clock moves. What is shared with other shards
+ * is PostgreSQL.
  */
 export interface World {
   name: string
   control: Control
   api: PatientClient
   routerPort: number
+  /** Who is logged in. */
+  account: string
+  /** Chain and card processor; undefined where none are taken. */
+  payments: PaymentStandIns | undefined
   /** As the owner of the tables, who sees everything. */
   sql: Pool
   processes: { server: RestartedProcess; worker: RestartedProcess }
@@ -41,6 +50,13 @@ export interface World {
   environment: Record<string, string>
   blobFolder: string
   vultrUrl: string
+  /** Moves the clock of this world; its login stays as old as it was. */
+  advance(seconds: number): Promise<void>
+  now(): Date
+  /** Has the worker visit the operations of a kind now, and resolves when all went well. */
+  visit(kind: string): Promise<void>
+  /** Leaves out the pause that is made before the next look at a subject. */
+  hasten(subject: string): Promise<void>
   /** What this world's environment has at the provider. */
   listInstances(): Promise<ProviderInstance[]>
   /** Whether somebody has been in the middle of a transaction for longer than a lease. */
@@ -60,8 +76,15 @@ export async function openWorld(
   cloud: Cloud,
   folder: string,
   name: string,
-  /** Modules loaded before the worker, such as one that makes it naive. */
-  workerImports: string[] = [],
+  {
+    takesPayments = false,
+    naive = '',
+  }: {
+    /** Whether there is a chain and a card processor. */
+    takesPayments?: boolean
+    /** What the worker does naively, see `naive.ts`. */
+    naive?: string
+  } = {},
 ): Promise<World> {
   const home = join(folder, name)
   mkdirSync(home, { recursive: true })
@@ -70,86 +93,118 @@ export async function openWorld(
   // A copy, for a build meanwhile would take away what the machines were told to fetch.
   const runner = join(home, 'runner.cjs')
   copyFileSync(cloud.serverEnvironment.MACHINE_RUNNER_FILE ?? '', runner)
-  const leftOut = join(home, 'left-out.json')
-  writeFileSync(leftOut, JSON.stringify(await exportsOf(LEFT_OUT)))
+  const libraries = await quickLibraries(folder)
   const admin = openPool(cloud.local.databaseUrl, { connectionsMax: 1 })
   const database = name.replaceAll('-', '_')
   await admin.unsafe(`create database ${database}`)
   const databaseUrl = new URL(cloud.local.databaseUrl)
   databaseUrl.pathname = `/${database}`
+  const clock = new WorldClock(join(home, 'clock'))
+  const sql = openPool(databaseUrl.href, { connectionsMax: 3 })
+  // A restart of the database is for the servers: what looks at them goes on.
+  sql.options.connection.application_name = 'crash-test'
   const port = await freePort()
   const routerPort = await freePort()
+  const apiUrl = `http://127.0.0.1:${port}`
+  // Plain processes: the runners' Node is wrapped by a script that needs this checkout, which a sandbox would not show.
+  const vultr = await startVultr({ dataDir: home, sandbox: 'none', log: () => {} })
+  const payments = takesPayments ? await openPaymentStandIns(home, apiUrl) : undefined
   const environment: Record<string, string> = {
-    ...cloud.serverEnvironment,
+    ...withoutShared(cloud.serverEnvironment),
+    ...payments?.environment,
     PORT: String(port),
     ROUTER_PORT: String(routerPort),
-    API_URL: `http://127.0.0.1:${port}`,
+    API_URL: apiUrl,
     DATABASE_URL: databaseUrl.href,
     DATA_DIR: home,
     // Moved for this world alone.
-    CLOCK_FILE: join(home, 'clock'),
+    CLOCK_FILE: clock.file,
+    VULTR_API_KEY: vultr.apiKey,
+    VULTR_BASE_URL: vultr.url,
     VULTR_ENVIRONMENT: name,
-    ...WITHOUT_DOMAINS,
     LEASE_SECONDS: String(LEASE_SECONDS),
     MACHINE_RUNNER_FILE: runner,
     MACHINE_NODE_FILE: wrapNode(home, control, compileCache),
     NODE_COMPILE_CACHE: compileCache,
   }
-  const start = (
-    role: 'server' | 'worker',
-    chosen: string,
-    imports: string[],
-    again: string[] = [],
-  ): RestartedProcess =>
-    new RestartedProcess(
-      [
-        '--disable-warning=ExperimentalWarning',
-        ...imports.flatMap((file) => ['--import', file]),
-        join(root, 'packages/server/src/main.ts'),
-        '--roles',
-        chosen,
-      ],
-      { ...environment, CRASH_POINTS: control.folder, CRASH_ROLE: role, CRASH_LEFT_OUT: leftOut },
-      join(home, `${role}.log`),
-      again,
-    )
-  const points = join(import.meta.dirname, 'points.ts')
-  const leavesOut = join(import.meta.dirname, 'left-out.ts')
-  const processes = {
-    // The first one has everything, for the login.
-    server: start('server', 'api,router', [points], ['--import', leavesOut]),
-    worker: start('worker', 'worker', [points, leavesOut, ...workerImports]),
-  }
-  const api = new PatientClient(`http://127.0.0.1:${port}`, CALL_MS)
-  const sql = openPool(databaseUrl.href, { connectionsMax: 2 })
   const others: RestartedProcess[] = []
+  /** A dead worker's leases run out by themselves, which takes seconds each time; no other worker has any. */
+  const endLeases = async (): Promise<void> => {
+    if (others.length > 0) return
+    await sql`
+      update operations set lease_until = clock_timestamp(), run_at = least(run_at, clock_timestamp())
+      where state = 'pending' and lease_until is not null`
+  }
+  const loaded = (...files: string[]): string[] =>
+    files.flatMap((file) => ['--import', join(import.meta.dirname, file)])
+  const start = (role: 'server' | 'worker', chosen: string, imports: string[]): RestartedProcess =>
+    new RestartedProcess(
+      ['--disable-warning=ExperimentalWarning', ...imports, SERVER, '--roles', chosen],
+      {
+        ...environment,
+        CRASH_POINTS: control.folder,
+        CRASH_ROLE: role,
+        CRASH_LIBRARIES: role === 'server' ? libraries.withLogin : libraries.withoutLogin,
+        CRASH_NAIVE: naive,
+      },
+      join(home, `${role}.log`),
+      {
+        // Whoever logs in does so at the beginning.
+        again: { CRASH_LIBRARIES: libraries.withoutLogin },
+        ...(role === 'worker' ? { afterDeath: endLeases } : {}),
+      },
+    )
+  const processes = {
+    server: start('server', 'api,router', loaded('points.ts', 'quick-libraries.ts')),
+    worker: start(
+      'worker',
+      'worker',
+      loaded('points.ts', 'quick-libraries.ts', ...(naive ? ['naive.ts'] : [])),
+    ),
+  }
+  const api = new PatientClient(apiUrl, CALL_MS)
   const stop = async (): Promise<void> => {
     await Promise.all([processes.server, processes.worker, ...others].map((one) => one.stop()))
+    await Promise.all([vultr.stop(), payments?.stop()])
     await sql.end({ timeout: 5 })
     await admin.end({ timeout: 5 })
   }
+  let account: string
   try {
-    const isUp = await waitUntil(() => answers(`http://127.0.0.1:${port}/v1/health`), { withinMs: START_MS })
+    const isUp = await waitUntil(() => answers(`${apiUrl}/v1/health`), { withinMs: START_MS })
     if (!isUp) throw new Error(`The server of ${name} does not start; its log is ${home}/server.log.`)
     await logIn(api)
-    await giveCredits(sql)
+    account = await giveCredits(sql)
   } catch (error) {
     await stop()
     throw error
+  }
+  const advance = async (seconds: number): Promise<void> => {
+    // Before the clock: no server may find the session too old in between.
+    await sql`
+      update sessions set expires_at = expires_at + make_interval(secs => ${seconds}),
+        last_used_at = last_used_at + make_interval(secs => ${seconds})`
+    await clock.advance(seconds)
   }
   return {
     name,
     control,
     api,
     routerPort,
+    account,
+    payments,
     sql,
     processes,
     environment,
     blobFolder: join(home, 'blobs'),
-    vultrUrl: cloud.local.vultr.url,
+    vultrUrl: vultr.url,
+    advance,
+    now: () => clock.now(),
+    visit: (kind) => visitOperations(sql, kind),
+    hasten: (subject) => hastenOperation(sql, subject),
     async listInstances() {
-      const response = await fetch(`${cloud.local.vultr.url}/v2/instances?per_page=500`, {
-        headers: { authorization: `Bearer ${environment.VULTR_API_KEY}` },
+      const response = await fetch(`${vultr.url}/v2/instances?per_page=500`, {
+        headers: { authorization: `Bearer ${vultr.apiKey}` },
       })
       const { instances } = (await response.json()) as { instances: ProviderInstance[] }
       return instances.filter((one) => one.tags.includes(`env:${name}`))
@@ -162,8 +217,8 @@ export async function openWorld(
       return open.length > 0
     },
     async listSnapshots() {
-      const response = await fetch(`${cloud.local.vultr.url}/v2/snapshots?per_page=500`, {
-        headers: { authorization: `Bearer ${environment.VULTR_API_KEY}` },
+      const response = await fetch(`${vultr.url}/v2/snapshots?per_page=500`, {
+        headers: { authorization: `Bearer ${vultr.apiKey}` },
       })
       const { snapshots } = (await response.json()) as { snapshots: { description: string }[] }
       const prefix = `agentctl:${name}:`
@@ -173,7 +228,9 @@ export async function openWorld(
     },
     async cutDatabase(refusingMs) {
       await admin.unsafe(`alter database ${database} allow_connections false`)
-      await admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${database}`
+      await admin`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = ${database} and application_name <> 'crash-test'`
       setTimeout(() => {
         admin.unsafe(`alter database ${database} allow_connections true`).catch(() => {})
       }, refusingMs)
@@ -183,12 +240,12 @@ export async function openWorld(
       const sightings = async (): Promise<number> => (await sql`select 1 from orphan_sightings`).length
       await look()
       await waitUntil(async () => (await sightings()) > 0, { withinMs: SWEEP_MS, everyMs: 20 })
-      await api.call('POST', '/_local/clock', { body: { advanceSeconds: ORPHAN_SECONDS + 1 } })
+      await advance(ORPHAN_SECONDS + 1)
       await look()
       await waitUntil(async () => (await sightings()) === 0, { withinMs: SWEEP_MS, everyMs: 20 })
     },
     startSecondWorker() {
-      const other = start('worker', 'worker', [leavesOut])
+      const other = start('worker', 'worker', loaded('quick-libraries.ts'))
       others.push(other)
       return other
     },
@@ -214,24 +271,14 @@ NODE_COMPILE_CACHE='${compileCache}' CRASH_POINTS='${control.folder}' CRASH_ROLE
   return file
 }
 
-/** A zone belongs to one environment, and every world is one of its own. */
-const WITHOUT_DOMAINS = {
-  CLOUDFLARE_API_TOKEN: '',
-  CLOUDFLARE_ZONE_ID: '',
-  CLOUDFLARE_ZONE_NAME: '',
-  CLOUDFLARE_FALLBACK_ORIGIN: '',
-}
-
-/** Libraries that only logins and payments use. */
-const LEFT_OUT = ['ethers', 'libphonenumber-js/max', 'siwe', 'twilio', 'viem']
-
-async function exportsOf(libraries: string[]): Promise<Record<string, string[]>> {
-  const { resolve } = createRequire(join(root, 'packages/server/package.json'))
-  const named = libraries.map(async (library): Promise<[string, string[]]> => {
-    const module: object = await import(pathToFileURL(resolve(library)).href)
-    return [library, [...new Set(['default', ...Object.keys(module).filter((name) => /^\w+$/.test(name))])]]
-  })
-  return Object.fromEntries(await Promise.all(named))
+/**
+ * Without what the local cloud takes payments with, for each world has its own or none, and without its domains: a
+ * zone belongs to one environment, and every world is one of its own.
+ */
+function withoutShared(environment: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !/^(STRIPE|DEPOSIT|CLOUDFLARE)_/.test(name)),
+  )
 }
 
 async function logIn(api: PatientClient): Promise<void> {
@@ -249,14 +296,15 @@ async function logIn(api: PatientClient): Promise<void> {
 /** The first of the well-known accounts of development chains. */
 const DEVELOPMENT_KEY = '0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80'
 
-/** More than any run of this suite burns, as a deposit posts it. */
-async function giveCredits(sql: Pool): Promise<void> {
+/** More than any run of this suite burns, as a deposit posts it. Returns whose they are. */
+async function giveCredits(sql: Pool): Promise<string> {
   const [account] = await sql<{ id: string }[]>`select id from accounts`
   if (!account) throw new Error('Nobody is logged in.')
   const at = new Date()
   await sql`
     select ledger_post('crash', 'deposit', 'crash', ledger_account_of(${account.id}, 'lac_crash', ${at}), 'sys_treasury',
       1000000000::bigint, ${at})`
+  return account.id
 }
 
 async function answers(url: string): Promise<boolean> {

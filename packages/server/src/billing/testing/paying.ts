@@ -38,9 +38,9 @@ export interface Call {
   data: Hex
 }
 
-/** A real chain that mines when it is told to, with people on it who pay. */
-export async function payingChain() {
-  const dataDir = mkdtempSync(`${tmpdir()}/agentctl-paying-`)
+/** A real chain that mines when it is told to, with people on it who pay. It follows the clock of the given folder. */
+export async function payingChain(given?: { dataDir: string }) {
+  const dataDir = given?.dataDir ?? mkdtempSync(`${tmpdir()}/agentctl-paying-`)
   const local = await startChain({ dataDir, log: () => {} })
   const transport = http(local.rpcUrl)
   const chain = { ...foundry, id: local.chainId }
@@ -112,7 +112,7 @@ export async function payingChain() {
     },
     async stop(): Promise<void> {
       await local.stop()
-      rmSync(dataDir, { recursive: true, force: true })
+      if (!given) rmSync(dataDir, { recursive: true, force: true })
     },
   }
 }
@@ -162,20 +162,30 @@ function push2(value: number): Hex {
   return concat(['0x61', numberToHex(value, { size: 2 })])
 }
 
-/** What a node between us and the chain may do to one call; undefined: passes it on. */
+/**
+ * What a node between us and the chain may do to one call; undefined: passes it on. `asked` are the methods of all
+ * calls that travel together, the same array for each of them; an error, a lost connection or silence is that of all.
+ */
 export type Fault = (
   method: string,
   params: unknown[],
-) => { status: number; body: string } | { result: unknown } | undefined
+  asked: readonly string[],
+) => { status: number; body: string } | { result: unknown } | 'drop' | 'hang' | undefined
+
+interface RpcCall {
+  id: unknown
+  method: string
+  params?: unknown[]
+}
 
 /** Stands between the server and a node, and misbehaves on request. */
 export async function faultyNode(rpcUrl: string) {
   let fault: Fault | undefined
   let calls = 0
-  const answerOne = async (call: { id: unknown; method: string; params?: unknown[] }) => {
+  const answerOne = async (call: RpcCall, asked: readonly string[]) => {
     calls++
-    const wrong = fault?.(call.method, call.params ?? [])
-    if (wrong && 'status' in wrong) return wrong
+    const wrong = fault?.(call.method, call.params ?? [], asked)
+    if (typeof wrong === 'string' || (wrong && 'status' in wrong)) return wrong
     if (wrong) return { jsonrpc: '2.0', id: call.id, ...wrong }
     const answer = await fetch(rpcUrl, {
       method: 'POST',
@@ -187,15 +197,21 @@ export async function faultyNode(rpcUrl: string) {
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const parts: Buffer[] = []
     for await (const part of request) parts.push(part as Buffer)
-    const asked = JSON.parse(Buffer.concat(parts).toString())
-    const answers = await Promise.all([asked].flat().map(answerOne))
-    const refused = answers.find((answer) => 'status' in answer)
-    if (refused && 'status' in refused) {
+    const body: RpcCall | RpcCall[] = JSON.parse(Buffer.concat(parts).toString())
+    const asked = [body].flat().map(({ method }) => method)
+    const answers = await Promise.all([body].flat().map((call) => answerOne(call, asked)))
+    if (answers.includes('hang')) return
+    if (answers.includes('drop')) {
+      response.destroy()
+      return
+    }
+    const refused = answers.find((answer) => typeof answer === 'object' && 'status' in answer)
+    if (typeof refused === 'object' && 'status' in refused) {
       response.writeHead(Number(refused.status)).end('body' in refused ? String(refused.body) : '')
       return
     }
     response.writeHead(200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify(Array.isArray(asked) ? answers : answers[0]))
+    response.end(JSON.stringify(Array.isArray(body) ? answers : answers[0]))
   }
   const server = createServer((request, response) => {
     serve(request, response).catch(() => response.destroy())

@@ -1,0 +1,45 @@
+import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import type { Pool } from '@agentctl/server/platform/db.ts'
+
+const VISIT_MS = 120_000
+
+/**
+ * Makes the operations of a kind due now, and waits until each has ended or had a visit that began afterwards and went
+ * well. One that failed is repeated at once: only the pause is left out that the worker would make.
+ */
+export async function visitOperations(sql: Pool, kind: string): Promise<void> {
+  const wanted = await sql<{ id: string; fencing: bigint; isUnderWay: boolean }[]>`
+    update operations set run_at = clock_timestamp()
+    where kind = ${kind} and state = 'pending'
+    returning id, fencing, lease_until is not null as "isUnderWay"`
+  const enough = new Map(wanted.map((one) => [one.id, one.fencing + (one.isUnderWay ? 2n : 1n)]))
+  let last: string | null = null
+  const look = async (): Promise<boolean> => {
+    const rows = await sql<
+      { id: string; fencing: bigint; attempts: number; isLeased: boolean; error: string | null }[]
+    >`
+      select id, fencing, attempts, lease_until is not null as "isLeased", last_error as error from operations
+      where id = any(${[...enough.keys()]}) and state = 'pending'`
+    const left = rows.filter(
+      (one) => one.fencing < (enough.get(one.id) ?? 0n) || one.attempts > 0 || one.isLeased,
+    )
+    last = left.find(({ error }) => error !== null)?.error ?? null
+    const idle = left.filter(({ isLeased }) => !isLeased).map(({ id }) => id)
+    if (idle.length > 0) {
+      await sql`
+        update operations set run_at = clock_timestamp()
+        where id = any(${idle}) and state = 'pending' and lease_until is null and run_at > clock_timestamp()`
+    }
+    return left.length === 0
+  }
+  // The database may be away for a moment, as one of the faults.
+  const isVisited = await waitUntil(() => look().catch(() => false), { withinMs: VISIT_MS })
+  if (!isVisited) throw new Error(`No visit of ${kind} comes to its end: ${last}`)
+}
+
+/** The worker looks again now at what is being done about a subject, instead of after the pause that it makes. */
+export async function hastenOperation(sql: Pool, subject: string): Promise<void> {
+  await sql`
+    update operations set run_at = clock_timestamp()
+    where subject = ${subject} and state = 'pending' and lease_until is null and run_at > clock_timestamp()`
+}
