@@ -28,6 +28,7 @@ const byName: Readonly<Record<string, unknown>> = {
   graceDays: 14,
   grep: 'error',
   heldMicros: '0',
+  hostname: 'bot.example.com',
   hourlyMicros: '20000',
   id: 'id_7d1s9k3f5h2j8l4p6r0w',
   ids: ['ntc_1q3w5e7r9t2y4u6i8o0p'],
