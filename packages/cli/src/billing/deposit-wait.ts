@@ -69,7 +69,7 @@ export async function claimAndWait(ctx: Context, claim: Claim): Promise<void> {
         query: { waitSeconds, status },
         timeoutSeconds: waitSeconds + 15,
       }),
-    tells: stepOf,
+    tells: (now) => stepOf(now, payment),
     resume,
     document: documentOf,
   })
@@ -101,9 +101,11 @@ async function tell(ctx: Context, { txHash, chain, payment }: Claim, resume: str
   }
 }
 
-const stepOf = ({ status, chain, countsAt }: Deposit): string =>
+const stepOf = ({ status, chain, countsAt }: Deposit, sent: UnsettledPayment | undefined): string =>
   ({
-    pending: `Looking for it on ${printable(chain)}; not seen yet`,
+    pending: sent
+      ? `Sent; waiting for its block on ${printable(chain)}`
+      : `Looking for it on ${printable(chain)}; not seen yet`,
     seen: `Seen on ${printable(chain)}; waiting for the chain to confirm it`,
     confirming: `Confirming on ${printable(chain)}${countsAt === null ? '' : `; it counts once its block is ${countsAt}`}`,
     credited: 'Credited',

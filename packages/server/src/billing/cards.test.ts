@@ -95,7 +95,7 @@ test('a webhook that is tampered with, unsigned, too old or from the future is r
     [body, signature.replace(/v1=./, 'v1=')],
     [body, sign(body, 0, 'whsec_other')],
     [body, sign(body, -301)],
-    [body, sign(body, 301)],
+    [body, sign(body, 310)],
     [body, sign(body, 3600)],
     [body, `t=${Math.floor(Date.now() / 1000)},${sign(body, 3600)}`],
   ] as const) {
