@@ -193,10 +193,11 @@ export async function cardShop({ env = {} }: { env?: Record<string, string> } = 
     /** Until nothing is left to be worked on at once, and nothing to be told. */
     async quiet(): Promise<void> {
       await eventually(async () => {
-        const [row] = await sql<{ count: number }[]>`
-          select count(*)::int as count from operations where kind = 'card-event' and state = 'pending'`
+        // In this order: what is told between the two looks has become work by the second.
         const { body } = await control('GET', '/events')
         const waiting = body.some((one: { delivery: string }) => one.delivery === 'waiting')
+        const [row] = await sql<{ count: number }[]>`
+          select count(*)::int as count from operations where kind = 'card-event' and state = 'pending'`
         return row?.count === 0 && !waiting
       })
     },
