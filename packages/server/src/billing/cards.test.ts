@@ -350,7 +350,10 @@ test('neither the database nor the log holds anything of a card or of who pays',
     everything += JSON.stringify(await shop.sql`select to_jsonb(t)::text as row from ${shop.sql(name)} t`)
   }
   expect(everything).toContain(checkout.session)
-  expect(everything).not.toMatch(/payer@example\.com|Test Payer|4242|exp_month|visa|sk_test_|whsec_/)
+  // As words: ids and hashes are random, and hold any four characters sooner or later.
+  expect(everything).not.toMatch(
+    /payer@example\.com|Test Payer|4242424242424242|\b4242\b|\bvisa\b|exp_month|sk_test_|whsec_/,
+  )
   const columns = await shop.sql<{ name: string }[]>`
     select column_name as name from information_schema.columns where table_name in ('checkouts', 'card_events')`
   for (const { name } of columns) expect(name).not.toMatch(/card|number|cvc|email|name|address|last4/)
