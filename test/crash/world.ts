@@ -125,6 +125,8 @@ export async function openWorld(
     LEASE_SECONDS: String(LEASE_SECONDS),
     MACHINE_RUNNER_FILE: runner,
     MACHINE_NODE_FILE: wrapNode(home, control, compileCache),
+    // The agents of this test install nothing, and each new machine would unpack it.
+    MACHINE_NPM_FILE: '',
     NODE_COMPILE_CACHE: compileCache,
   }
   const others: RestartedProcess[] = []
