@@ -219,6 +219,10 @@ test('usage is told by subject and day, and what the month will come to', async 
       },
     ],
   })
+  // Of a namespace in which nothing burns, nothing is to come either.
+  expect(
+    await db.as({ account: who }, (tx) => usageOf(tx, who, { namespace: 'another' }, now)),
+  ).toMatchObject({ totalMicros: '0', forecastMicros: '0', rows: [] })
   await burn(who, 'agt_usage', 0n)
 })
 

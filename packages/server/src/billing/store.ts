@@ -240,6 +240,16 @@ export async function findBurn(tx: Sql, ledgerAccount: string, now: Date): Promi
   return row ?? { hourlyMicros: 0n, accruedMicros: 0n, zeroAt: null }
 }
 
+/** What burns an hour, in one namespace or in all. */
+export async function findRateOf(tx: Sql, ledgerAccount: string, namespace: string | null): Promise<bigint> {
+  const [row] = await tx<{ rate: bigint }[]>`
+    select coalesce(sum(m.rate_micros), 0)::bigint as rate
+    from meters m left join namespaces n on n.id = m.namespace_id
+    where m.ledger_account_id = ${ledgerAccount} and m.to_at is null
+      and (${namespace}::text is null or n.name = ${namespace})`
+  return row?.rate ?? 0n
+}
+
 /** What burnt on each day, by subject. */
 export function listUsage(
   tx: Sql,

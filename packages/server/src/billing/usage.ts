@@ -31,9 +31,9 @@ export async function usageOf(tx: Sql, accountId: string, wanted: UsageRange, no
   if (!ledgerAccount || until <= since) return { ...range, totalMicros: '0', forecastMicros: '0', rows: [] }
   const namespace = wanted.namespace ?? null
   const rows = await store.listUsage(tx, ledgerAccount, { since, until, namespace })
-  const month = await store.listUsage(tx, ledgerAccount, { since: monthBegin, until: now, namespace: null })
-  const burn = await store.findBurn(tx, ledgerAccount, now)
-  const ahead = (burn.hourlyMicros * BigInt(monthEnd.getTime() - now.getTime())) / HOUR_MS
+  const month = await store.listUsage(tx, ledgerAccount, { since: monthBegin, until: now, namespace })
+  const hourlyMicros = await store.findRateOf(tx, ledgerAccount, namespace)
+  const ahead = (hourlyMicros * BigInt(monthEnd.getTime() - now.getTime())) / HOUR_MS
   return {
     ...range,
     totalMicros: String(sumOf(rows)),
