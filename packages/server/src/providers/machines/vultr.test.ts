@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
@@ -134,6 +134,8 @@ test('the private network and the firewall group are made once, and adopted, and
 
   // What two servers have made at once, or a line that broke, is found and goes; what is used stays.
   const group = bodies[0].firewall_group_id
+  // A minute later, since the provider tells ages in seconds and the oldest stays.
+  writeFileSync(join(folder, 'clock'), '60000')
   await make('vpcs', { region: 'icn', description })
   await make('firewalls', { description })
   const anyone = { ip_type: 'v4', protocol: 'tcp', port: '22', subnet: '0.0.0.0', subnet_size: 0 }
