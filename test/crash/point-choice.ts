@@ -62,3 +62,10 @@ export function spread(count: number): (points: Point[]) => Point[] {
     return points.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step))
   }
 }
+
+/** CI hits all of them (`AGENTCTL_CRASH_EVERY_POINT=1`); whoever waits at a terminal, each fourth. */
+export function killedPoints(points: Point[]): Point[] {
+  return process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
+    ? points
+    : spread(Math.ceil(points.length / 4))(points)
+}
