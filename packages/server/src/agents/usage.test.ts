@@ -13,7 +13,8 @@ test('usage names agents and their namespaces, also of agents that are gone, and
   await deployLive(cloud, bob, 'secret', 'x')
   cloud.advance(3600)
   await alice.call('DELETE', '/v1/agents/hello')
-  const second = await deployLive(cloud, alice, 'hello', 'x')
+  // Another content: that of the first one goes with it at this moment.
+  const second = await deployLive(cloud, alice, 'hello', 'y')
   cloud.advance(3600)
   await cloud.deps.db.work((tx) => chargeMeters(tx, cloud.deps.clock.now()))
   const { status, body } = await alice.call('GET', '/v1/billing/usage')
