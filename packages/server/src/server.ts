@@ -84,7 +84,7 @@ export async function startServer({
       if (pepper)
         started.push(await startApi({ ...common, pepper, sms: openSms({ config, transport, log }) }))
       if (plays('worker')) {
-        const working = await startWork({ ...common, machines: openMachines(config, transport) })
+        const working = await startWork({ ...common, machines: openMachines(config, { transport, log }) })
         alive.push(working.isAlive)
         started.push(working.stop)
       }

@@ -79,6 +79,9 @@ export async function waitForRelease(
 const stepOf = ({ number, step, status }: Release): string =>
   `Release ${number}: ${step ?? (status === 'pending' ? 'waiting for its machine' : 'starting')}`
 
+/** Why there was no machine, in words that are problems of their own. */
+const NO_MACHINE = ['machines_sold_out', 'provider_unavailable'] as const
+
 async function failed(
   ctx: Context,
   release: Release,
@@ -98,14 +101,14 @@ async function failed(
     ? `Release ${now.release.number} goes on serving.`
     : 'Nothing serves at its address.'
   // Nothing is wrong with what was deployed: the same again, a little later, may do.
-  const soldOut = reason === 'machines_sold_out'
-  const help = soldOut ? problems.machines_sold_out.fix : `See: agentctl agents logs ${agent}`
+  const noMachine = NO_MACHINE.find((code) => code === reason)
+  const help = noMachine ? problems[noMachine].fix : `See: agentctl agents logs ${agent}`
   return new Failure(
-    soldOut ? 'machines_sold_out' : 'release_failed',
+    noMachine ?? 'release_failed',
     `Release ${release.number} of ${agent} failed: ${printable(message)}`,
     {
       fix: `${now ? `${serving} ` : ''}${help}`,
-      next: soldOut ? [`agentctl agents show ${agent}`] : [`agentctl agents logs ${agent}`],
+      next: noMachine ? [`agentctl agents show ${agent}`] : [`agentctl agents logs ${agent}`],
       document: document(release, now?.status),
     },
   )

@@ -85,6 +85,25 @@ test('a machine that Seoul has not at the moment fails the release in words of i
   expect(await cloud.machineOf(smaller.body.agent.id)).toBeDefined()
 })
 
+test('a provider that gives no machine is told to whoever waits, and after ten minutes as what it is', async () => {
+  const cloud = await testCloud()
+  await cloud.fault({ kind: 'status', status: 401, path: '/v2/', times: 10_000 })
+  await cloud.work()
+  const alice = await cloud.person('alice')
+  const { body } = await alice.deploy('hello', 'x')
+  await eventually(async () => {
+    const { body: release } = await alice.call('GET', `/v1/releases/${body.release.id}`)
+    return release.step === 'The provider of machines is in trouble; it is asked again' ? true : undefined
+  })
+  cloud.advance(601)
+  await due(cloud, body.agent.id)
+  expect((await ended(alice, body.release.id)).failure).toEqual({
+    reason: 'provider_unavailable',
+    message: 'The provider gave no machine within 10 minutes.',
+    logTail: [],
+  })
+})
+
 test('a worker that slept past its lease orders nothing that stays', async () => {
   const cloud = await testCloud()
   const reached = Promise.withResolvers<void>()

@@ -5,6 +5,7 @@ import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import type { Sealed } from '../platform/keyring.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
+import { Problem } from '../platform/problem.ts'
 import { newToken, tokenHash } from '../platform/tokens.ts'
 import { lockAgent, setDesiredRelease, setReleaseStep } from './lifecycle-store.ts'
 import {
@@ -43,7 +44,6 @@ type Memory = z.infer<typeof Memory>
 
 /** Pauses before looking for a machine whose order was not answered; after the last look it is ordered again. */
 const LOOK_AGAIN_SECONDS = [0, 2, 8] as const
-const ORDER_AGAIN_SECONDS = 5
 const POLL_SECONDS_MAX = 10
 /** A machine that has not polled for so long is asked about at the provider. */
 const SILENT_SECONDS = 90
@@ -73,7 +73,25 @@ export async function visitRelease(
   const sight: Sight = { memory, agent, release, machines: await listMachines(deps.db.jobs, agent.id) }
   const late = lateness(sight, operation, deps.clock.now())
   if (late) return fail(deps, lease, sight, late)
+  try {
+    return await bring(deps, operation, lease, sight)
+  } catch (error) {
+    if (!(error instanceof Problem && error.code === 'provider_unavailable')) throw error
+    // A machine that has been heard of tells better than this how far the release is.
+    if (!machineComing(sight.machines)?.seenAt) {
+      await lease.write((tx) => say(tx, sight, 'The provider of machines is in trouble; it is asked again'))
+    }
+    throw error
+  }
+}
 
+async function bring(
+  deps: Parts,
+  operation: Operation,
+  lease: Lease,
+  sight: Sight,
+): Promise<Outcome | 'settled'> {
+  const { memory, agent, release } = sight
   const machine = machineComing(sight.machines)
   const { plan } = machineSizes[release.config.size]
   if (machine?.state === 'ready' && machine.plan !== plan) return move(deps, lease, sight)
@@ -199,10 +217,7 @@ async function order(
   }
   const script = await scriptFor(deps.config, bootstrapToken(deps, operation, memory))
   // From here on it may be there, even if we are not any more.
-  await lease.write(
-    (tx) =>
-      tx`update operations set step_data = ${tx.json({ ...memory, looks: 0 } as never)} where id = ${operation.id}`,
-  )
+  await lease.write((tx) => remember(tx, operation.id, { ...memory, looks: 0 }))
   const outcome = await deps.machines.create({
     label: machine.label,
     plan: machine.plan,
@@ -216,7 +231,8 @@ async function order(
     case 'unknown':
       return { state: 'again', afterSeconds: LOOK_AGAIN_SECONDS[1], stepData: { ...memory, looks: 0 } }
     case 'not_now':
-      return { state: 'again', afterSeconds: ORDER_AGAIN_SECONDS, stepData: withoutLooks(memory) }
+      await lease.write((tx) => remember(tx, operation.id, withoutLooks(memory)))
+      throw new Problem('provider_unavailable', 'The provider takes no orders of machines now.', outcome)
     case 'sold_out':
       log.error('There are no machines to be had', { agentId: agent.id, step: machine.plan })
       return fail(deps, lease, sight, {
@@ -229,6 +245,10 @@ async function order(
         message: `The provider refused to make a machine: ${outcome.message}`,
       })
   }
+}
+
+async function remember(tx: Sql, operationId: string, memory: Memory): Promise<void> {
+  await tx`update operations set step_data = ${tx.json(memory as never)} where id = ${operationId}`
 }
 
 async function adopt(
@@ -350,6 +370,12 @@ function lateness(
   // Not from the release itself: it may have waited until its agent was laid to rest.
   if (secondsAfter(operation.createdAt, allowed) > now) return undefined
   const minutes = Math.round(allowed / 60)
+  if (machine?.state === 'intended') {
+    return {
+      reason: 'provider_unavailable',
+      message: `The provider gave no machine within ${minutes} minutes.`,
+    }
+  }
   if (!machine || machine.seenAt === null) {
     return { reason: 'machine_not_ready', message: `Its machine was not ready within ${minutes} minutes.` }
   }

@@ -4,6 +4,7 @@ import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import { type Lease, type Operation, type Outcome, startOperation } from '../platform/operations.ts'
+import { Problem } from '../platform/problem.ts'
 import type { ProviderSnapshot } from '../providers/machines/vultr.ts'
 import { findPendingRelease, lockAgent } from './lifecycle-store.ts'
 import { retireMachines } from './machine-removal.ts'
@@ -128,7 +129,8 @@ async function order(
     case 'unknown':
       return { state: 'again', afterSeconds: LOOK_AGAIN_SECONDS[1], stepData: { looks: 0 } }
     case 'not_now':
-      return { state: 'again', afterSeconds: ORDER_AGAIN_SECONDS, stepData: {} }
+      await lease.write((tx) => remember(tx, operation.id, {}))
+      throw new Problem('provider_unavailable', 'The provider takes no orders of snapshots now.', outcome)
     case 'refused':
       // Nothing is given up that somebody's files depend on: it is asked for until it is there, and operators are told.
       log.error('The provider refuses to copy a disk', { machineId: machine.id })

@@ -14,6 +14,7 @@ import {
   type Worker,
   wakeOperation,
 } from './operations.ts'
+import { Problem } from './problem.ts'
 
 const { db } = await testDatabase()
 const deps = { db, clock: systemClock, log: silentLog, leaseSeconds: 1 }
@@ -112,6 +113,39 @@ test('a visit that throws is repeated', async () => {
   await start('stubborn')
   await until(async () => (await stateOf('stubborn')) === 'done')
   expect(visits).toBe(3)
+})
+
+test('one whose provider is in trouble is repeated later and later, and not before the provider wants it', async () => {
+  let retryAfterSeconds = 0
+  let visits = 0
+  await work({
+    test: async () => {
+      visits += 1
+      throw new Problem('provider_unavailable', 'It is away.', { retryAfterSeconds })
+    },
+  })
+  await start('away')
+  const waits = async (visit: number): Promise<number> => {
+    await until(() => visits === visit)
+    let seconds = 0
+    await until(async () => {
+      const [row] = await db.jobs<{ seconds: number | null }[]>`
+        select extract(epoch from run_at - clock_timestamp())::float as seconds from operations
+        where subject = 'away' and state = 'pending' and lease_until is null`
+      seconds = row?.seconds ?? 0
+      return row !== undefined
+    })
+    await db.jobs`update operations set run_at = clock_timestamp() where subject = 'away'`
+    return seconds
+  }
+  for (const [visit, most] of [2, 4, 8, 16, 30, 30].entries()) {
+    const seconds = await waits(visit + 1)
+    expect(seconds).toBeGreaterThan(most / 2 - 1)
+    expect(seconds).toBeLessThanOrEqual(most)
+  }
+  retryAfterSeconds = 300
+  await waits(7)
+  expect(await waits(8)).toBeGreaterThan(299)
 })
 
 test('a wake brings a waiting operation forward', async () => {

@@ -1,7 +1,9 @@
+import { backOffSeconds } from './back-off.ts'
 import type { Clock } from './clock.ts'
 import type { Db, Sql } from './db.ts'
 import { newId } from './ids.ts'
 import { faultOf, type Log } from './log.ts'
+import { Problem } from './problem.ts'
 
 /** Durable work: a row in `operations`, as one claim of it sees it. */
 export interface Operation {
@@ -247,7 +249,8 @@ async function visitOnce(
       log.warn('The lease was lost; somebody else goes on', fields)
       return
     }
-    log.error('A visit failed and will be repeated', { ...fields, fault: faultOf(error) })
+    if (isTrouble(error)) log.warn('A provider is in trouble; the visit will be repeated', fields)
+    else log.error('A visit failed and will be repeated', { ...fields, fault: faultOf(error) })
     await postpone(db, operation, error).catch((cause: unknown) => {
       // The lease runs out by itself; then the visit is repeated all the same.
       log.error('A visit could not be postponed', { ...fields, fault: faultOf(cause) })
@@ -280,8 +283,15 @@ async function settle(
     where id = ${operation.id} and fencing = ${operation.fencing}`
 }
 
+/** Nothing is wrong with the work: it comes to its end when its provider does what is asked again. */
+function isTrouble(error: unknown): error is Problem {
+  return error instanceof Problem && error.code === 'provider_unavailable'
+}
+
 async function postpone(db: Db, operation: Operation, error: unknown): Promise<void> {
-  const pause = Math.min(0.25 * 2 ** operation.attempts, RETRY_SECONDS_MAX)
+  const pause = isTrouble(error)
+    ? Math.max(error.retryAfterSeconds ?? 0, backOffSeconds(operation.attempts))
+    : Math.min(0.25 * 2 ** operation.attempts, RETRY_SECONDS_MAX)
   await db.jobs`
     update operations set lease_until = null, last_error = ${faultOf(error)},
       run_at = clock_timestamp() + make_interval(secs => ${pause})

@@ -109,7 +109,7 @@ export async function servedApi(): Promise<ServedApi> {
     pepper: openPepper(config.pepperFile),
     blobs: fileBlobs(join(dataDir, 'blobs')),
     sms: openSms({ config, transport, log }),
-    machines: openMachines(config, transport),
+    machines: openMachines(config, { transport, log }),
     chain: openChain({ config, transport, log }),
     transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
     cards: config.stripe && openCards({ stripe: config.stripe, transport, log }),

@@ -1,17 +1,11 @@
-import type { VultrAnswer, VultrMethod } from './vultr-call.ts'
+import { Problem } from '../../platform/problem.ts'
+import { expectAnswer, expectSuccess, isMissing, type VultrAnswer, type VultrMethod } from './vultr-call.ts'
+import { FirewallRules, type SharedNetwork } from './vultr-shapes.ts'
 
 /** What all machines of an environment share. */
 export interface MachineNetwork {
   vpcId: string
   firewallGroupId: string
-}
-
-export interface SharedNetwork {
-  id: string
-  description: string
-  region?: string
-  date_created: string
-  instance_count?: number
 }
 
 export interface SpareNetwork {
@@ -22,9 +16,9 @@ export interface SpareNetwork {
 
 /** Throws `provider_unavailable` when it is not answered. */
 export interface NetworkCalls {
-  list(path: '/vpcs' | '/firewalls', key: 'vpcs' | 'firewall_groups'): Promise<SharedNetwork[]>
+  listVpcs(): Promise<SharedNetwork[]>
+  listFirewallGroups(): Promise<SharedNetwork[]>
   call(method: VultrMethod, path: string, body?: unknown): Promise<VultrAnswer>
-  success(answer: VultrAnswer): unknown
 }
 
 /**
@@ -35,20 +29,21 @@ export async function ensureNetwork(
   calls: NetworkCalls,
   { region, description }: { region: string; description: string },
 ): Promise<MachineNetwork> {
-  const vpcs = async () => (await calls.list('/vpcs', 'vpcs')).filter(isOurs(description, region))
-  const groups = async () => (await calls.list('/firewalls', 'firewall_groups')).filter(isOurs(description))
+  const vpcs = async () => (await calls.listVpcs()).filter(isOurs(description, region))
+  const groups = async () => (await calls.listFirewallGroups()).filter(isOurs(description))
   const vpc = await findOrMake(vpcs, async () => {
-    calls.success(await calls.call('POST', '/vpcs', { region, description }))
+    expectSuccess(await calls.call('POST', '/vpcs', { region, description }))
   })
   const group = await findOrMake(groups, async () => {
-    calls.success(await calls.call('POST', '/firewalls', { description }))
+    expectSuccess(await calls.call('POST', '/firewalls', { description }))
   })
   // A group without rules lets nothing in from outside, and nothing is all that machines need from there.
   const path = `/firewalls/${encodeURIComponent(group.id)}/rules`
-  const answer = calls.success(await calls.call('GET', `${path}?per_page=500`)) as {
-    firewall_rules: { id: number }[]
+  const open = expectAnswer(await calls.call('GET', `${path}?per_page=500`), FirewallRules)
+  for (const { id } of open.firewall_rules) {
+    const closed = await calls.call('DELETE', `${path}/${id}`)
+    if (!isMissing(closed)) expectSuccess(closed)
   }
-  for (const { id } of answer.firewall_rules) calls.success(await calls.call('DELETE', `${path}/${id}`))
   return { vpcId: vpc.id, firewallGroupId: group.id }
 }
 
@@ -57,10 +52,8 @@ export async function listSpareNetworks(
   calls: NetworkCalls,
   { region, description }: { region: string; description: string },
 ): Promise<SpareNetwork[]> {
-  const vpcs = (await calls.list('/vpcs', 'vpcs')).filter(isOurs(description, region)).sort(oldestFirst)
-  const groups = (await calls.list('/firewalls', 'firewall_groups'))
-    .filter(isOurs(description))
-    .sort(oldestFirst)
+  const vpcs = (await calls.listVpcs()).filter(isOurs(description, region)).sort(oldestFirst)
+  const groups = (await calls.listFirewallGroups()).filter(isOurs(description)).sort(oldestFirst)
   const spare =
     (kind: 'vpc' | 'firewall') =>
     ({ id }: SharedNetwork) => ({ kind, id, label: description })
@@ -78,7 +71,7 @@ async function findOrMake(
   await make()
   // Another server may have made one at the same moment: both take the older one.
   const [made] = (await list()).sort(oldestFirst)
-  if (!made) throw new Error('The provider does not list what it has made.')
+  if (!made) throw new Problem('provider_unavailable', 'The provider does not list what it has made.')
   return made
 }
 

@@ -1,16 +1,27 @@
+import { z } from 'zod'
 import type { Config } from '../../platform/config.ts'
 import { Problem } from '../../platform/problem.ts'
 import type { Secret } from '../../platform/secret.ts'
 import { tokenBucket } from '../token-bucket.ts'
-import type { Transport } from '../transport.ts'
-import { callVultr, type VultrAnswer, type VultrMethod } from './vultr-call.ts'
 import {
-  ensureNetwork,
-  listSpareNetworks,
-  type MachineNetwork,
-  type SharedNetwork,
-  type SpareNetwork,
-} from './vultr-network.ts'
+  callVultr,
+  expectAnswer,
+  expectSuccess,
+  isMissing,
+  type VultrAnswer,
+  type VultrConnection,
+  type VultrMethod,
+} from './vultr-call.ts'
+import { ensureNetwork, listSpareNetworks, type MachineNetwork, type SpareNetwork } from './vultr-network.ts'
+import {
+  Availability,
+  Instance,
+  machineOf,
+  Page,
+  SharedNetwork,
+  Snapshot,
+  snapshotOf,
+} from './vultr-shapes.ts'
 
 /** A machine at the provider as far as the platform cares. */
 export interface ProviderMachine {
@@ -46,7 +57,7 @@ export interface ProviderSnapshot {
 export type SnapshotOutcome =
   | { state: 'created'; snapshot: ProviderSnapshot }
   | { state: 'refused'; message: string }
-  | { state: 'not_now' }
+  | { state: 'not_now'; retryAfterSeconds: number }
   | { state: 'unknown' }
 
 /** A create cannot be repeated blindly: the provider knows no idempotency. */
@@ -56,8 +67,8 @@ export type CreateOutcome =
   | { state: 'refused'; message: string }
   /** There is no such machine to be had in Seoul now, or the account may have no more; later perhaps. */
   | { state: 'sold_out' }
-  /** Nothing was created; the order may be given again later. */
-  | { state: 'not_now' }
+  /** Nothing was created; the order may be given again later: when, the provider says, or 0. */
+  | { state: 'not_now'; retryAfterSeconds: number }
   /** It may have been created: look for the label before ordering again. */
   | { state: 'unknown' }
 
@@ -99,40 +110,21 @@ const STOCK_MS = 60_000
 const PER_PAGE = 500
 const PAGES_MAX = 100
 
-interface Instance {
-  id: string
-  label: string
-  tags?: string[]
-  status: string
-  power_status: string
-  main_ip: string
-  internal_ip?: string
-  date_created: string
-}
-
-interface Snapshot {
-  id: string
-  description: string
-  status: string
-  size: number
-  date_created: string
-}
-
-interface Page {
-  meta?: { links?: { next?: string } }
-}
-
 export function openMachines(
   { vultr }: { vultr: VultrAccount },
-  transport: Pick<Transport, 'send'>,
+  connection: Pick<VultrConnection, 'transport' | 'log' | 'timeoutMs' | 'pause'>,
 ): Machines {
   const { environment } = vultr
   const ours = ['agentctl', `env:${environment}`]
   const bucket = tokenBucket(REQUESTS_PER_SECOND)
   const call = (method: VultrMethod, path: string, body?: unknown): Promise<VultrAnswer> =>
-    callVultr({ transport, baseUrl: vultr.baseUrl, apiKey: vultr.apiKey, bucket }, method, path, body)
+    callVultr({ ...connection, baseUrl: vultr.baseUrl, apiKey: vultr.apiKey, bucket }, method, path, body)
 
-  const everyPage = async <T extends Page>(path: string, filter: Record<string, string>): Promise<T[]> => {
+  const everyPage = async <T extends z.infer<typeof Page>>(
+    path: string,
+    shape: z.ZodType<T>,
+    filter: Record<string, string> = {},
+  ): Promise<T[]> => {
     const pages: T[] = []
     let cursor = ''
     for (let page = 0; page < PAGES_MAX; page++) {
@@ -141,15 +133,15 @@ export function openMachines(
         per_page: String(PER_PAGE),
         ...(cursor ? { cursor } : {}),
       })
-      const answer = expectSuccess(await call('GET', `${path}?${query}`)) as T
+      const answer = expectAnswer(await call('GET', `${path}?${query}`), shape)
       pages.push(answer)
-      cursor = answer.meta?.links?.next ?? ''
+      cursor = answer.meta.links.next ?? ''
       if (cursor === '') break
     }
     return pages
   }
   const list = async (filter: Record<string, string>): Promise<ProviderMachine[]> => {
-    const pages = await everyPage<Page & { instances: Instance[] }>('/instances', filter)
+    const pages = await everyPage('/instances', Page.extend({ instances: z.array(Instance) }), filter)
     // Another environment may share the account; its machines are none of ours, whatever the filter let through.
     return pages
       .flatMap(({ instances }) => instances.map(machineOf))
@@ -160,7 +152,7 @@ export function openMachines(
   // matches is not documented, so everything is listed and looked at here.
   const prefix = `agentctl:${environment}:`
   const listSnapshots = async (): Promise<ProviderSnapshot[]> => {
-    const pages = await everyPage<Page & { snapshots: Snapshot[] }>('/snapshots', {})
+    const pages = await everyPage('/snapshots', Page.extend({ snapshots: z.array(Snapshot) }))
     return pages
       .flatMap(({ snapshots }) => snapshots)
       .filter(({ description }) => description.startsWith(prefix))
@@ -170,10 +162,13 @@ export function openMachines(
 
   const networkCalls = {
     call,
-    success: expectSuccess,
-    list: async (path: string, key: string) => {
-      const pages = await everyPage<Page & { [key: string]: unknown }>(path, {})
-      return pages.flatMap((found) => found[key] as SharedNetwork[])
+    listVpcs: async () => {
+      const pages = await everyPage('/vpcs', Page.extend({ vpcs: z.array(SharedNetwork) }))
+      return pages.flatMap(({ vpcs }) => vpcs)
+    },
+    listFirewallGroups: async () => {
+      const pages = await everyPage('/firewalls', Page.extend({ firewall_groups: z.array(SharedNetwork) }))
+      return pages.flatMap(({ firewall_groups }) => firewall_groups)
     },
   }
   const shared = { region: REGION, description: `agentctl:${environment}` }
@@ -188,8 +183,8 @@ export function openMachines(
   let stock: { plans: readonly string[]; until: number } | undefined
   const isInStock = async (plan: string): Promise<boolean> => {
     if (!stock || stock.until < performance.now()) {
-      const answer = expectSuccess(await call('GET', `/regions/${REGION}/availability`))
-      const { available_plans: plans } = answer as { available_plans: string[] }
+      const answer = await call('GET', `/regions/${REGION}/availability`)
+      const { available_plans: plans } = expectAnswer(answer, Availability)
       stock = { plans, until: performance.now() + STOCK_MS }
     }
     return stock.plans.includes(plan)
@@ -202,7 +197,7 @@ export function openMachines(
         if (!(await isInStock(order.plan))) return { state: 'sold_out' }
         place = await ourNetwork()
       } catch (error) {
-        if (error instanceof Problem) return { state: 'not_now' }
+        if (error instanceof Problem) return notNow(error.retryAfterSeconds)
         throw error
       }
       const answer = await call('POST', '/instances', {
@@ -220,10 +215,7 @@ export function openMachines(
         activation_email: false,
         user_scheme: 'limited',
       })
-      const outcome = outcomeOf(answer, (body) => {
-        const { instance } = body as { instance?: Instance }
-        return instance && { machine: machineOf(instance) }
-      })
+      const outcome = outcomeOf(answer, OneInstance, ({ instance }) => ({ machine: machineOf(instance) }))
       if (outcome.state !== 'refused') return outcome
       if (SOLD_OUT.test(outcome.message)) {
         stock = undefined
@@ -232,12 +224,12 @@ export function openMachines(
       if (!NETWORK_GONE.test(outcome.message)) return outcome
       // Somebody has deleted what we had found: the next order makes it anew.
       network = undefined
-      return { state: 'not_now' }
+      return notNow()
     },
     async find(id) {
       const answer = await call('GET', `/instances/${encodeURIComponent(id)}`)
       if (isMissing(answer)) return undefined
-      return machineOf((expectSuccess(answer) as { instance: Instance }).instance)
+      return machineOf(expectAnswer(answer, OneInstance).instance)
     },
     listByLabel: async (label) => (await list({ label })).filter((machine) => machine.label === label),
     listOurs: () => list({ tag: 'agentctl' }),
@@ -266,15 +258,12 @@ export function openMachines(
         instance_id: machineId,
         description: `${prefix}${label}`,
       })
-      return outcomeOf(answer, (body) => {
-        const { snapshot } = body as { snapshot?: Snapshot }
-        return snapshot && { snapshot: snapshotOf(snapshot, prefix) }
-      })
+      return outcomeOf(answer, OneSnapshot, ({ snapshot }) => ({ snapshot: snapshotOf(snapshot, prefix) }))
     },
     async findSnapshot(id) {
       const answer = await call('GET', `/snapshots/${encodeURIComponent(id)}`)
       if (isMissing(answer)) return undefined
-      return snapshotOf((expectSuccess(answer) as { snapshot: Snapshot }).snapshot, prefix)
+      return snapshotOf(expectAnswer(answer, OneSnapshot).snapshot, prefix)
     },
     listSnapshotsByLabel: async (label) =>
       (await listSnapshots()).filter((snapshot) => snapshot.label === label),
@@ -298,24 +287,29 @@ export function openMachines(
 const SOLD_OUT = /not available|out of stock|sold out|no capacity|(maximum|limit).*(instance|server|reached)/i
 const NETWORK_GONE = /vpc|firewall/i
 
-function isMissing(answer: VultrAnswer): boolean {
-  return answer.kind === 'answer' && answer.status === 404
-}
+const OneInstance = z.object({ instance: Instance })
+const OneSnapshot = z.object({ snapshot: Snapshot })
 
 /** What is known after an order that must not be repeated blindly. */
-function outcomeOf<T extends object>(
+function outcomeOf<Body, Made extends object>(
   answer: VultrAnswer,
-  read: (body: unknown) => T | undefined,
-): ({ state: 'created' } & T) | Exclude<SnapshotOutcome, { state: 'created' }> {
-  if (answer.kind === 'not_sent') return { state: 'not_now' }
+  shape: z.ZodType<Body>,
+  madeOf: (body: Body) => Made,
+): ({ state: 'created' } & Made) | Exclude<SnapshotOutcome, { state: 'created' }> {
+  if (answer.kind === 'not_sent') return notNow()
   if (answer.kind === 'no_answer') return { state: 'unknown' }
-  if (answer.status === 202 || answer.status === 201) {
-    const made = typeof answer.body === 'object' && answer.body !== null ? read(answer.body) : undefined
-    return made ? { state: 'created', ...made } : { state: 'unknown' }
+  const { status } = answer
+  if (status >= 200 && status < 300) {
+    const read = shape.safeParse(answer.body)
+    return read.success ? { state: 'created', ...madeOf(read.data) } : { state: 'unknown' }
   }
-  if (answer.status === 429 || answer.status === 401 || answer.status === 403) return { state: 'not_now' }
-  if (answer.status >= 500) return { state: 'unknown' }
+  if (status === 429 || status === 401 || status === 403) return notNow(answer.retryAfterSeconds)
+  if (status >= 500) return { state: 'unknown' }
   return { state: 'refused', message: refusalOf(answer.body) }
+}
+
+function notNow(retryAfterSeconds = 0): { state: 'not_now'; retryAfterSeconds: number } {
+  return { state: 'not_now', retryAfterSeconds }
 }
 
 function oldestFirst(a: { id: string; createdAt: Date }, b: { id: string; createdAt: Date }): number {
@@ -323,36 +317,6 @@ function oldestFirst(a: { id: string; createdAt: Date }, b: { id: string; create
 }
 
 type VultrAccount = Pick<Config['vultr'], 'baseUrl' | 'environment'> & { apiKey: Secret }
-
-function machineOf(instance: Instance): ProviderMachine {
-  // Never the public address: what listens there is nobody's business.
-  const address = instance.internal_ip === '0.0.0.0' ? '' : instance.internal_ip
-  return {
-    id: instance.id,
-    label: instance.label,
-    tags: instance.tags ?? [],
-    status: instance.status,
-    isOn: instance.power_status !== 'stopped',
-    address: address || null,
-    createdAt: new Date(instance.date_created),
-  }
-}
-
-function snapshotOf(snapshot: Snapshot, prefix: string): ProviderSnapshot {
-  return {
-    id: snapshot.id,
-    label: snapshot.description.slice(prefix.length),
-    isComplete: snapshot.status === 'complete' && snapshot.size > 0,
-    sizeBytes: snapshot.size,
-    createdAt: new Date(snapshot.date_created),
-  }
-}
-
-function expectSuccess(answer: VultrAnswer): unknown {
-  if (answer.kind === 'answer' && answer.status >= 200 && answer.status < 300) return answer.body
-  const said = answer.kind === 'answer' ? `It answered ${answer.status}.` : 'It did not answer.'
-  throw new Problem('provider_unavailable', `The provider of machines is in trouble. ${said}`)
-}
 
 /** What the provider says about an order; it is shown to the user, so it is kept short and plain. */
 function refusalOf(body: unknown): string {
