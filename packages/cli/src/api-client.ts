@@ -44,6 +44,8 @@ export interface ApiDeps {
   userAgent: string
   signal: AbortSignal
   debug(text: string): void
+  /** Asks whoever sits here to prove that it is still them; false where nobody does. */
+  proveAgain?(): Promise<boolean>
   /** A request has been sent with the stored token. */
   sent?(route: string): void
   fetch?: typeof fetch
@@ -57,10 +59,10 @@ const RETRY_AFTER_MAX = 20_000
 
 export function createApi(deps: ApiDeps): Api {
   const call = async (route: string, options: AnyCall = {}) => {
-    const response = await send(deps, route, options)
+    const response = await sendProven(deps, route, options)
     return response.status === 204 ? undefined : await readJson(response)
   }
-  const open = (route: string, options: AnyCall = {}) => send(deps, route, options)
+  const open = (route: string, options: AnyCall = {}) => sendProven(deps, route, options)
   // The types of Api say what each route takes and answers; at run time a route is only a string.
   return Object.assign(call, { open }) as Api
 }
@@ -73,6 +75,17 @@ function urlOf(baseUrl: string, route: string, { params = {}, query = {} }: AnyC
     if (value !== undefined) url.searchParams.set(name, String(value))
   }
   return { method, url }
+}
+
+/** Some things need a proof of who is there that is fresh: it is asked for in place, and then they go on. */
+async function sendProven(deps: ApiDeps, route: string, options: AnyCall): Promise<Response> {
+  try {
+    return await send(deps, route, options)
+  } catch (error) {
+    const lacksProof = error instanceof Failure && error.code === 'reauthentication_required'
+    if (!lacksProof || options.token !== undefined || !(await deps.proveAgain?.())) throw error
+    return send(deps, route, options)
+  }
 }
 
 async function send(deps: ApiDeps, route: string, options: AnyCall): Promise<Response> {

@@ -111,13 +111,14 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
     signal,
     debug: out.debug,
     sent: (route) => notices?.sent(route),
+    proveAgain: async () => (await import('./login/prove-again.ts')).proveAgain(ctx),
   })
   const notices =
     json || quiet
       ? undefined
       : watchNotices({ api, out, url: () => addressOnce().url, folder: cacheDirectory(env) })
 
-  return {
+  const ctx: Context = {
     api,
     notices,
     out,
@@ -158,4 +159,5 @@ export function createContext(globals: GlobalValues, around: Surroundings): Cont
     },
     interruption: () => interruption,
   }
+  return ctx
 }

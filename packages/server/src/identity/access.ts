@@ -14,7 +14,7 @@ const DAY_SECONDS = 86_400
 /** A session ends 90 days after its login, and earlier when nobody has used it for 30 days. */
 export const SESSION_LIFETIME = { idleSeconds: 30 * DAY_SECONDS, absoluteSeconds: 90 * DAY_SECONDS } as const
 
-/** What changes how an account is reached needs a proof of who is there that is not older than this. */
+/** What concerns an account as a whole, and how it is reached, needs a proof of who is there not older than this. */
 const RECENT_LOGIN_SECONDS = 600
 
 /** A namespace, and what the caller is in it. */
@@ -51,7 +51,7 @@ async function sessionCaller(tx: Sql, hash: Buffer, now: Date): Promise<Caller |
     credentialId: session.id,
     scopes: 'all',
     namespaceId: null,
-    authenticatedAt: session.createdAt,
+    authenticatedAt: session.provedAt ?? session.createdAt,
   }
 }
 

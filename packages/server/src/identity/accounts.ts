@@ -21,7 +21,7 @@ import { insertMember } from './member-store.ts'
 import { readableName } from './namespace-names.ts'
 import { insertNamespace, listNamespaces } from './namespace-store.ts'
 import type { Proof } from './proof.ts'
-import { deleteOtherSessions } from './session-store.ts'
+import { deleteOtherSessions, setSessionProved } from './session-store.ts'
 import { beginSession } from './sessions.ts'
 import { insertSignup, takeSignup } from './signup-store.ts'
 
@@ -162,6 +162,20 @@ export async function linkLoginMethod(
     const replaces = proof.method === 'phone' && (await deletePhone(tx, accountId))
     await insertLoginMethod(tx, accountId, proof, now)
     if (replaces) await deleteOtherSessions(tx, accountId, caller.credentialId)
+  })
+}
+
+/** Notes that whoever has this session is still who began it: by a phone or wallet of the account, and no other. */
+export async function proveAgain(
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
+  caller: Caller,
+  proof: Proof,
+): Promise<void> {
+  const { accountId, credentialId } = caller
+  requireNewestPepper(deps, proof)
+  await deps.db.as({ account: accountId }, async (tx) => {
+    if ((await findAccountByProof(tx, proof)) !== accountId) throw new Problem('login_failed')
+    await setSessionProved(tx, accountId, credentialId, deps.clock.now())
   })
 }
 

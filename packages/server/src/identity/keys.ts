@@ -37,7 +37,7 @@ export async function listKeys({ db }: KeyDeps, caller: Caller): Promise<KeyRow[
   return db.as({ account: caller.accountId }, (tx) => listKeyRows(tx, caller.accountId, caller.namespaceId))
 }
 
-/** A key that makes another never makes one that may do more, in more places, or for longer than itself. */
+/** Only somebody who has just proved who they are makes a key: one that was stolen cannot make itself last. */
 export async function createKey(
   { db, clock }: KeyDeps,
   caller: Caller,
@@ -50,45 +50,18 @@ export async function createKey(
 ): Promise<NewKey> {
   const now = clock.now()
   requireRecentLogin(caller, now)
-  const missing = wanted.scopes.find((scope) => caller.scopes !== 'all' && !caller.scopes.includes(scope))
-  if (missing) {
-    throw new Problem(
-      'forbidden',
-      `This API key lacks the scope ${missing}, so it cannot give it to another.`,
-    )
-  }
+  const { expiresInDays: days = DEFAULT_LIFETIME_DAYS } = wanted
   return db.as({ account: caller.accountId }, async (tx) => {
-    const bound = wanted.namespace ?? caller.namespaceId ?? undefined
+    const bound = wanted.namespace
     const namespace = bound === undefined ? undefined : await enterNamespace(tx, caller, bound, 'viewer')
     return storeKey(tx, caller.accountId, now, {
       name: wanted.name,
       scopes: [...new Set(wanted.scopes)],
       namespaceId: namespace?.id ?? null,
       namespace: namespace?.name ?? null,
-      expiresAt: await expiryOf(tx, caller, wanted.expiresInDays, now),
+      expiresAt: days === null ? null : secondsAfter(now, days * DAY_SECONDS),
     })
   })
-}
-
-async function expiryOf(
-  tx: Sql,
-  caller: Caller,
-  wantedDays: number | null | undefined,
-  now: Date,
-): Promise<Date | null> {
-  const usual = secondsAfter(now, DEFAULT_LIFETIME_DAYS * DAY_SECONDS)
-  const wanted = wantedDays ? secondsAfter(now, wantedDays * DAY_SECONDS) : wantedDays === null ? null : usual
-  if (caller.via === 'session') return wanted
-  const own = (await findKeyForUpdate(tx, caller.accountId, caller.credentialId))?.expiresAt ?? null
-  if (own === null) return wanted
-  if (wantedDays === undefined) return new Date(Math.min(own.getTime(), usual.getTime()))
-  if (wanted === null || wanted > own) {
-    throw new Problem(
-      'forbidden',
-      `This API key ends at ${own.toISOString()}; it cannot make one that lives on.`,
-    )
-  }
-  return wanted
 }
 
 /**

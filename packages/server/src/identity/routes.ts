@@ -2,16 +2,7 @@ import type { ResponseOf } from '@agentctl/contract/api.ts'
 import type { Deps } from '../deps.ts'
 import type { Api, Caller } from '../platform/http.ts'
 import type { Namespace } from './access.ts'
-import { requireRecentLogin } from './access.ts'
-import {
-  acceptTerms,
-  type LogInOutcome,
-  linkLoginMethod,
-  logIn,
-  showAccount,
-  TERMS_TEXT,
-  whoami,
-} from './accounts.ts'
+import { acceptTerms, type LogInOutcome, logIn, TERMS_TEXT, whoami } from './accounts.ts'
 import type { KeyRow } from './key-store.ts'
 import { createKey, listKeys, type NewKey, revokeKey, rotateKey } from './keys.ts'
 import type { MemberRow } from './member-store.ts'
@@ -20,21 +11,22 @@ import { createNamespace, deleteNamespace, listNamespaces, renameNamespace } fro
 import { listNotices, readNotices } from './notices.ts'
 import { newPace } from './pace.ts'
 import { startPhoneChallenge, verifyPhone } from './phone-login.ts'
+import { type Paces, proofRoutes, shownAccount, shownChallenge } from './proof-routes.ts'
 import { listSessions, revokeSession } from './sessions.ts'
 import { startWalletChallenge, verifyWallet } from './wallet-login.ts'
 
 export type IdentityDeps = Pick<Deps, 'config' | 'db' | 'clock' | 'log' | 'pepper' | 'sms' | 'chain'>
 
 export function identityRoutes(api: Api, deps: IdentityDeps): void {
-  loginRoutes(api, deps)
+  const pace = { send: newPace(), check: newPace(), chain: newPace() }
+  loginRoutes(api, deps, pace)
+  proofRoutes(api, deps, pace)
   accountRoutes(api, deps)
   keyRoutes(api, deps)
   namespaceRoutes(api, deps)
 }
 
-function loginRoutes(api: Api, deps: IdentityDeps): void {
-  const pace = { send: newPace(), check: newPace(), chain: newPace() }
-
+function loginRoutes(api: Api, deps: IdentityDeps, pace: Paces): void {
   api.on('POST /v1/logins/phone', async ({ body, clientAddress }) =>
     shownChallenge(
       await startPhoneChallenge(deps, { phone: body.phone, clientAddress, accountId: null }, pace.send),
@@ -49,52 +41,22 @@ function loginRoutes(api: Api, deps: IdentityDeps): void {
       address: body.address,
       chainId: body.chainId,
       clientAddress,
+      purpose: 'log in',
       accountId: null,
     })
     return { message, expiresAt: expiresAt.toISOString() }
   })
   api.on('POST /v1/logins/wallet/verify', async ({ body, clientAddress }) => {
-    const proof = await verifyWallet(deps, { ...body, clientAddress, accountId: null }, pace.chain)
+    const proof = await verifyWallet(
+      deps,
+      { ...body, clientAddress, purpose: 'log in', accountId: null },
+      pace.chain,
+    )
     return shownOutcome(deps, await logIn(deps, proof, body))
   })
   api.on('POST /v1/logins/accept-terms', async ({ body }) =>
     shownLogin(await acceptTerms(deps, body.signupToken, body.device)),
   )
-
-  api.on('POST /v1/account/phone', async ({ caller, body, clientAddress }) => {
-    requireRecentLogin(caller, deps.clock.now())
-    return shownChallenge(
-      await startPhoneChallenge(
-        deps,
-        { phone: body.phone, clientAddress, accountId: caller.accountId },
-        pace.send,
-      ),
-    )
-  })
-  api.on('POST /v1/account/phone/verify', async ({ caller, body, clientAddress }) => {
-    requireRecentLogin(caller, deps.clock.now())
-    const { accountId } = caller
-    const proof = await verifyPhone(deps, { ...body, clientAddress, accountId }, pace.check)
-    await linkLoginMethod(deps, caller, proof)
-    return shownAccount(deps, caller)
-  })
-  api.on('POST /v1/account/wallets', async ({ caller, body, clientAddress }) => {
-    requireRecentLogin(caller, deps.clock.now())
-    const { message, expiresAt } = await startWalletChallenge(deps, {
-      address: body.address,
-      chainId: body.chainId,
-      clientAddress,
-      accountId: caller.accountId,
-    })
-    return { message, expiresAt: expiresAt.toISOString() }
-  })
-  api.on('POST /v1/account/wallets/verify', async ({ caller, body, clientAddress }) => {
-    requireRecentLogin(caller, deps.clock.now())
-    const { accountId } = caller
-    const proof = await verifyWallet(deps, { ...body, clientAddress, accountId }, pace.chain)
-    await linkLoginMethod(deps, caller, proof)
-    return shownAccount(deps, caller)
-  })
 }
 
 function accountRoutes(api: Api, deps: IdentityDeps): void {
@@ -174,18 +136,6 @@ function namespaceRoutes(api: Api, deps: IdentityDeps): void {
   })
 }
 
-function shownChallenge(challenge: {
-  challengeId: string
-  expiresAt: Date
-  resendAt: Date
-}): ResponseOf<'POST /v1/logins/phone'> {
-  return {
-    challengeId: challenge.challengeId,
-    expiresAt: challenge.expiresAt.toISOString(),
-    resendAt: challenge.resendAt.toISOString(),
-  }
-}
-
 function shownOutcome(
   { config }: IdentityDeps,
   outcome: LogInOutcome,
@@ -207,17 +157,6 @@ function shownLogin(
     expiresAt: login.expiresAt.toISOString(),
     account: { id: login.accountId },
     created: login.created,
-  }
-}
-
-async function shownAccount(deps: IdentityDeps, caller: Caller): Promise<ResponseOf<'GET /v1/account'>> {
-  const account = await showAccount(deps, caller)
-  return {
-    id: account.id,
-    createdAt: account.createdAt.toISOString(),
-    termsAcceptedAt: account.termsAcceptedAt.toISOString(),
-    phone: account.phoneLinkedAt ? { linkedAt: account.phoneLinkedAt.toISOString() } : null,
-    wallets: account.wallets.map(({ address, linkedAt }) => ({ address, linkedAt: linkedAt.toISOString() })),
   }
 }
 

@@ -8,11 +8,13 @@ export interface SessionRow {
   createdAt: Date
   lastUsedAt: Date
   expiresAt: Date
+  /** When its person last proved anew who they are; null: at its beginning. */
+  provedAt: Date | null
 }
 
 const sessionColumns = (tx: Sql) => tx`
   id, account_id as "accountId", login_method as "loginMethod", device, created_at as "createdAt",
-  last_used_at as "lastUsedAt", expires_at as "expiresAt"`
+  last_used_at as "lastUsedAt", expires_at as "expiresAt", proved_at as "provedAt"`
 
 export async function findSessionByHash(tx: Sql, hash: Buffer): Promise<SessionRow | undefined> {
   const [row] = await tx<SessionRow[]>`select ${sessionColumns(tx)} from sessions where token_hash = ${hash}`
@@ -23,7 +25,10 @@ export async function touchSession(tx: Sql, hash: Buffer, usedAt: Date): Promise
   await tx`update sessions set last_used_at = greatest(last_used_at, ${usedAt}) where token_hash = ${hash}`
 }
 
-export async function insertSession(tx: Sql, session: SessionRow & { tokenHash: Buffer }): Promise<void> {
+export async function insertSession(
+  tx: Sql,
+  session: Omit<SessionRow, 'provedAt'> & { tokenHash: Buffer },
+): Promise<void> {
   await tx`
     insert into sessions (id, token_hash, account_id, login_method, device, created_at, last_used_at, expires_at)
     values (${session.id}, ${session.tokenHash}, ${session.accountId}, ${session.loginMethod}, ${session.device},
@@ -45,6 +50,10 @@ export function listLiveSessions(
 export async function deleteSession(tx: Sql, accountId: string, id: string): Promise<boolean> {
   const rows = await tx`delete from sessions where account_id = ${accountId} and id = ${id} returning id`
   return rows.length > 0
+}
+
+export async function setSessionProved(tx: Sql, accountId: string, id: string, now: Date): Promise<void> {
+  await tx`update sessions set proved_at = ${now} where account_id = ${accountId} and id = ${id}`
 }
 
 export async function deleteOtherSessions(tx: Sql, accountId: string, keptId: string): Promise<void> {

@@ -18,6 +18,22 @@ type WalletDeps = Pick<Deps, 'config' | 'db' | 'clock' | 'chain' | 'pepper'>
 
 const CHALLENGE_SECONDS = 300
 
+/** What a signature is for; a message says it, so that one for this is of no use for that. */
+export type WalletPurpose =
+  | { purpose: 'log in'; accountId: null }
+  | { purpose: 'link' | 'prove'; accountId: string }
+
+function statementFor({ purpose, accountId }: WalletPurpose): string {
+  switch (purpose) {
+    case 'log in':
+      return 'Log in to agentctl.'
+    case 'link':
+      return `Link this wallet to the agentctl account ${accountId}.`
+    case 'prove':
+      return `Confirm that it is you who changes the agentctl account ${accountId}.`
+  }
+}
+
 /** Composes what the wallet signs. Nothing in the text comes from the asker but the address. */
 export async function startWalletChallenge(
   deps: WalletDeps,
@@ -25,9 +41,7 @@ export async function startWalletChallenge(
     address: string
     chainId: number | undefined
     clientAddress: string
-    /** The account that the wallet is to be linked to; null to log in. */
-    accountId: string | null
-  },
+  } & WalletPurpose,
 ): Promise<{ message: string; expiresAt: Date }> {
   const { config, db, clock } = deps
   const now = clock.now()
@@ -43,10 +57,7 @@ export async function startWalletChallenge(
   const message = new SiweMessage({
     domain: new URL(config.apiUrl).host,
     address: getAddress(asked.address),
-    statement:
-      asked.accountId === null
-        ? 'Log in to agentctl.'
-        : `Link this wallet to the agentctl account ${asked.accountId}.`,
+    statement: statementFor(asked),
     uri: config.apiUrl,
     version: '1',
     chainId: config.chain.id,
@@ -74,7 +85,7 @@ export async function startWalletChallenge(
  */
 export async function verifyWallet(
   deps: WalletDeps,
-  signed: { message: string; signature: string; clientAddress: string; accountId: string | null },
+  signed: { message: string; signature: string; clientAddress: string } & WalletPurpose,
   pace: Pace,
 ): Promise<Proof> {
   const { db, clock, chain } = deps
@@ -113,7 +124,7 @@ function parse(text: string): SiweMessage | undefined {
 function isAnswerTo(
   { config }: WalletDeps,
   message: SiweMessage,
-  signed: { message: string; accountId: string | null },
+  signed: { message: string } & WalletPurpose,
   challenge: WalletChallengeRow,
   now: Date,
 ): boolean {
@@ -123,6 +134,7 @@ function isAnswerTo(
     challenge.expiresAt > now &&
     message.domain === new URL(config.apiUrl).host &&
     message.uri === config.apiUrl &&
+    message.statement === statementFor(signed) &&
     message.version === '1' &&
     message.chainId === config.chain.id &&
     message.address.toLowerCase() === challenge.address

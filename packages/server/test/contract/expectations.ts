@@ -47,13 +47,17 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   linkPhone: login,
   startWalletLink: login,
   linkWallet: login,
+  startPhoneProof: login,
+  provePhone: login,
+  startWalletProof: login,
+  proveWallet: login,
   listSessions: login,
   revokeSession: { by: 'login', own: true },
   listNotices: { by: 'login or key' },
   readNotices: { by: 'login or key' },
 
   listKeys: managesKeys,
-  createKey: { ...managesKeys, role: 'viewer' },
+  createKey: member('viewer'),
   rotateKey: { ...managesKeys, own: true },
   revokeKey: { ...managesKeys, own: true },
 
