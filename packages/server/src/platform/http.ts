@@ -10,11 +10,15 @@ import type { Access, Endpoint, Role, Scope } from '@agentctl/contract/endpoint.
 import { type Context, Hono } from 'hono'
 import { answerHeaders, problemBody, problemHeaders } from './answers.ts'
 import { clientNetwork } from './client-network.ts'
+import { isDatabaseTrouble } from './database-trouble.ts'
 import { newId } from './ids.ts'
 import { faultOf, type Log } from './log.ts'
 import { Problem } from './problem.ts'
 import { readBody, readParams, readQuery } from './request-input.ts'
 import type { RequestLimits, Turn } from './request-limits.ts'
+
+/** A database that starts again is back by then. */
+const TROUBLE_SECONDS = 2
 
 /** Whoever a session or key stands for. */
 export interface Caller {
@@ -145,7 +149,13 @@ export function createApi(deps: {
       route: c.req.routePath,
       fault: faultOf(error),
     })
-    return refuse(c, new Problem('internal', undefined, { cause: error }))
+    const passes = isDatabaseTrouble(error)
+    return refuse(
+      c,
+      passes
+        ? new Problem('unavailable', undefined, { retryAfterSeconds: TROUBLE_SECONDS, cause: error })
+        : new Problem('internal', undefined, { cause: error }),
+    )
   })
 
   return {
