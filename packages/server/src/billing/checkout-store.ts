@@ -110,6 +110,11 @@ export async function findCardEvent(tx: Sql, id: string): Promise<CardEventRow |
   return row
 }
 
+/** From then on the same key opens another page. */
+export async function forgetRequestKeysBefore(tx: Sql, before: Date): Promise<void> {
+  await tx`update checkouts set request_key = null where request_key is not null and created_at <= ${before}`
+}
+
 export async function deleteCardEventsBefore(tx: Sql, before: Date): Promise<void> {
   await tx`delete from card_events where received_at <= ${before}`
 }

@@ -4,7 +4,8 @@ import { secondsAfter } from './clock.ts'
 import type { Sql } from './db.ts'
 import { Problem } from './problem.ts'
 
-const KEPT_SECONDS = 86_400
+/** For how long the key of a request is known. */
+export const REQUEST_KEY_SECONDS = 86_400
 
 /**
  * Runs once for each key of an account: the answer is stored in the transaction of the work itself, and a repeated
@@ -40,6 +41,6 @@ export async function onceForKey<T extends object>(
 /** Forgets the answers that nobody repeats a request for any more. Returns how many went. */
 export async function expireIdempotencyKeys(tx: Sql, now: Date): Promise<number> {
   const { count } = await tx`
-    delete from idempotency_keys where created_at <= ${secondsAfter(now, -KEPT_SECONDS)}`
+    delete from idempotency_keys where created_at <= ${secondsAfter(now, -REQUEST_KEY_SECONDS)}`
   return count
 }
