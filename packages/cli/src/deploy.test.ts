@@ -66,7 +66,10 @@ beforeEach(async () => {
         },
         price,
         balance,
-        timeline: [{ state: 'running', hourlyMicros: '20000', consequence: 'serves' }],
+        timeline: [
+          { state: 'running', at: null, hourlyMicros: '20000', consequence: 'serves' },
+          { state: 'suspended', at: '2999-01-01T00:00:00.000Z', hourlyMicros: '0', consequence: 'rests' },
+        ],
       }
     },
     'POST /v1/blobs': ({ raw }) => {
@@ -338,7 +341,7 @@ describe('what an agent may cost', () => {
 describe('--dry-run', () => {
   test('shows what would happen and is exit 3 when anything would', async () => {
     const ran = await machine.run(['deploy', 'bot', '--dry-run'], { env })
-    expect(ran).toMatchInlineSnapshot(`
+    expect({ ...ran, stdout: ran.stdout.replace(/in \d+ days/, 'in … days') }).toMatchInlineSnapshot(`
       {
         "code": 3,
         "stderr": "",
@@ -350,7 +353,9 @@ describe('--dry-run', () => {
         Credits: $5.00
 
       What each state costs, and what it means:
-        running  $0.02 an hour. serves
+        running    $0.02 an hour. serves
+        suspended  $0.00 an hour, in … days (2999-01-01T00:00:00.000Z) as things
+                   are. rests
       ",
       }
     `)

@@ -91,7 +91,15 @@ export const DeployPlan = z.strictObject({
   price: Price,
   balance: Balance,
   /** What it costs, and what happens to data, in each state. */
-  timeline: z.array(z.strictObject({ state: z.string(), hourlyMicros: Micros, consequence: z.string() })),
+  timeline: z.array(
+    z.strictObject({
+      state: z.string(),
+      /** When it comes to that if nothing else happens from now on; null where somebody has to ask for it. */
+      at: Time.nullable(),
+      hourlyMicros: Micros,
+      consequence: z.string(),
+    }),
+  ),
 })
 export type DeployPlan = z.infer<typeof DeployPlan>
 

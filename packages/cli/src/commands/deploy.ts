@@ -16,7 +16,7 @@ import { DEFAULT_WAIT_SECONDS, waitForRelease } from '../deploy/release-wait.ts'
 import { type Uploaded, uploadMissing } from '../deploy/upload.ts'
 import { Failure } from '../failure.ts'
 import { dollars } from '../money.ts'
-import { roughly } from '../times.ts'
+import { relative, roughly } from '../times.ts'
 import { terms, WIDTH, wrap } from '../wrapped-text.ts'
 
 /** The contract's own list would bring its schema library into every start. */
@@ -211,15 +211,17 @@ function sized(bytes: number): string {
 }
 
 function headline(
-  { agent, price }: DeployPlan,
+  { agent, price, balance: { runwaySeconds } }: DeployPlan,
   { size }: AgentConfig,
   detected: Detected | undefined,
 ): string {
   const found = detected ? ` · ${detected.kind}` : ''
-  return `${agent.exists ? 'Deploying' : 'New agent'} ${agent.name} in ${agent.namespace}${found} · ${size}, ${dollars(price.hourlyMicros)} an hour`
+  const runway = runwaySeconds === null ? '' : ` · credits for ${roughly(runwaySeconds)}`
+  return `${agent.exists ? 'Deploying' : 'New agent'} ${agent.name} in ${agent.namespace}${found} · ${size}, ${dollars(price.hourlyMicros)} an hour${runway}`
 }
 
 function describePlan({ agent, changes, upload, price, balance, timeline }: DeployPlan): string {
+  const now = new Date()
   const steps = changes.flatMap((change) =>
     wrap(change, WIDTH - 4).map((line, index) => `${index === 0 ? '  ' : '    '}${line}`),
   )
@@ -240,9 +242,9 @@ function describePlan({ agent, changes, upload, price, balance, timeline }: Depl
           '',
           'What each state costs, and what it means:',
           ...terms(
-            timeline.map(({ state, hourlyMicros, consequence }) => [
+            timeline.map(({ state, at, hourlyMicros, consequence }) => [
               state,
-              `${dollars(hourlyMicros)} an hour. ${consequence}`,
+              `${dollars(hourlyMicros)} an hour${at === null ? '' : `, ${relative(at, now)} (${at}) as things are`}. ${consequence}`,
             ]),
           ),
         ]),

@@ -4,6 +4,8 @@ import { deployLive, file, plainConfig, testCloud } from './test-cloud.ts'
 const cloud = await testCloud()
 await cloud.work()
 
+type Step = { state: string; at: string | null }
+
 test('a plan for a new agent says what is made, what travels and what it costs', async () => {
   const alice = await cloud.person('fresh')
   const request = {
@@ -87,7 +89,8 @@ test('the timeline says what each state costs and what becomes of the data', asy
   const alice = await cloud.person('time')
   const request = { name: 'hello', config: plainConfig, files: [file('index.js', 'one')] }
   const { body } = await alice.call('POST', '/v1/deploys/plan', request)
-  expect(body.timeline).toMatchInlineSnapshot(`
+  const times = new Map<string, string | null>(body.timeline.map(({ state, at }: Step) => [state, at]))
+  expect(body.timeline.map(({ at: _, ...step }: Step) => step)).toMatchInlineSnapshot(`
     [
       {
         "consequence": "Charged by the second from its first healthy moment; logs are kept for 7 days.",
@@ -116,4 +119,13 @@ test('the timeline says what each state costs and what becomes of the data', asy
       },
     ]
   `)
+  const [suspendedAt, deletedAt] = [times.get('suspended'), times.get('snapshot deleted')].map((at) =>
+    Date.parse(at ?? ''),
+  )
+  const asked = cloud.deps.clock.now().getTime()
+  // $25.00 at $0.02 an hour.
+  expect(Number(suspendedAt) - asked).toBeLessThanOrEqual(1250 * 3_600_000)
+  expect(Number(suspendedAt) - asked).toBeGreaterThan(1249 * 3_600_000)
+  expect(Number(deletedAt) - Number(suspendedAt)).toBe(14 * 86_400_000)
+  expect([times.get('running'), times.get('stopped'), times.get('deleted')]).toEqual([null, null, null])
 })

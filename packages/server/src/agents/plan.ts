@@ -2,9 +2,10 @@ import { domainToASCII } from 'node:url'
 import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
 import type { DeployPlan, DeployRequest } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
-import { hourlyMicros, quote } from '../billing/quotes.ts'
+import { hourlyMicros, type Quote, quote } from '../billing/quotes.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
+import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { agentUrl } from './agents.ts'
@@ -56,6 +57,13 @@ export async function planDeploy(
       ...domains.attach.map((name) => `Attach the domain ${name}, once the release is live.`),
       ...domains.keep.map((name) => `Keep the domain ${name}, which agent.json does not name any more.`),
     )
+    const now = deps.clock.now()
+    const quoted = await quote(deps.db.jobs, {
+      accountId: namespace.ownerAccountId,
+      subject: agent?.id,
+      size,
+      now,
+    })
     return {
       agent: {
         name: request.name,
@@ -70,13 +78,8 @@ export async function planDeploy(
         missing,
         missingBytes: missing.reduce((bytes, sha256) => bytes + (contents.get(sha256) ?? 0), 0),
       },
-      ...(await quote(deps.db.jobs, {
-        accountId: namespace.ownerAccountId,
-        subject: agent?.id,
-        size,
-        now: deps.clock.now(),
-      })),
-      timeline: timeline(size, deps.config.graceDays),
+      ...quoted,
+      timeline: timeline(size, { graceDays: deps.config.graceDays, suspendedAt: endOf(quoted, now) }),
     }
   })
 }
@@ -159,31 +162,44 @@ function fileChanges(live: readonly ManifestFile[], next: readonly ManifestFile[
   return [`Files: ${added} added, ${changed} changed, ${removed} removed.`]
 }
 
-function timeline(size: AgentConfig['size'], graceDays: number): DeployPlan['timeline'] {
+function endOf({ balance: { runwaySeconds } }: Quote, now: Date): Date | null {
+  return runwaySeconds === null ? null : secondsAfter(now, runwaySeconds)
+}
+
+function timeline(
+  size: AgentConfig['size'],
+  { graceDays, suspendedAt }: { graceDays: number; suspendedAt: Date | null },
+): DeployPlan['timeline'] {
+  const deletedAt = suspendedAt && secondsAfter(suspendedAt, graceDays * 86_400)
   const hourly = (state: keyof typeof hourlyMicros) => String(hourlyMicros[state])
   return [
     {
       state: 'running',
+      at: null,
       hourlyMicros: hourly(size),
       consequence: `Charged by the second from its first healthy moment; logs are kept for ${LOG_DAYS} days.`,
     },
     {
       state: 'stopped',
+      at: null,
       hourlyMicros: hourly('stopped'),
       consequence: 'The machine is released; a snapshot keeps its files.',
     },
     {
       state: 'suspended',
+      at: suspendedAt?.toISOString() ?? null,
       hourlyMicros: hourly('suspended'),
       consequence: `When the credits are used up: the machine is released and a snapshot is kept for ${graceDays} days. A deposit brings the agent back with its files.`,
     },
     {
       state: 'snapshot deleted',
+      at: deletedAt?.toISOString() ?? null,
       hourlyMicros: '0',
       consequence: `${graceDays} days after the suspension: the files of the machine are gone; the configuration and the last release are kept.`,
     },
     {
       state: 'deleted',
+      at: null,
       hourlyMicros: '0',
       consequence: 'Machine, files, secrets and logs are deleted at once and cannot be brought back.',
     },
