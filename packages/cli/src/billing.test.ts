@@ -362,6 +362,8 @@ describe('billing verify', () => {
     `)
     const { stdout } = await verify(machine, file, '--json')
     expect(JSON.parse(stdout)).toMatchObject({ valid: true, entries: 2, keyKnown: true })
+    const marked = write('marked.json', `\uFEFF${exported.stdout}`)
+    expect(await verify(machine, marked)).toMatchObject({ code: 0, stderr: '' })
   })
 
   test('notices a changed digit, a missing middle and a cut end, and says where', async () => {
@@ -475,6 +477,7 @@ describe('billing deposit', () => {
     [['0'], 'zero'],
     [['-5'], '-5'],
     [['--card', '1,000'], 'comma'],
+    [['\u001b[31m5'], '\u{fffd}[31m5'],
     [['--tx', '0x12'], '64 hexadecimal digits'],
     [['--tx', 'ab'.repeat(32)], '64 hexadecimal digits'],
   ])('%j is exit 2, before anything is asked', async (args, said) => {

@@ -84,7 +84,8 @@ export function createOutput({ json, quiet, debug, color, stdout, stderr }: Outp
           stderr.write(`${style('dim', redact(error.stack ?? error.message))}\n`)
         }
       }
-      const message = redact(failure.message)
+      // Refusals quote what was typed or told.
+      const message = printable(redact(failure.message))
       if (json) {
         if (failure.document !== undefined && documents === 0) printDocument(failure.document)
         stderr.write(`${JSON.stringify({ error: { code, message, fix, requestId, next } })}\n`)

@@ -208,7 +208,7 @@ test('a deploy that leaves less than an hour is refused, and says what is missin
   expect({ status, code: body.code, detail: body.detail, fix: body.fix }).toMatchInlineSnapshot(`
     {
       "code": "insufficient_credits",
-      "detail": "To run hello needs $0.0233: an hour of everything that runs or is about to ($0.02 an hour), and what suspending takes. There are $0.02; $0.0033 are missing.",
+      "detail": "To run hello needs $0.023334: an hour of everything that runs or is about to ($0.02 an hour), and what suspending takes. There are $0.02; $0.003334 are missing.",
       "fix": "Top up: agentctl billing deposit 1",
       "status": 402,
     }

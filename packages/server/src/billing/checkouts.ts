@@ -118,7 +118,7 @@ export async function awaitCheckout(
 function chargeable(text: string): bigint {
   const amountMicros = BigInt(text)
   if (amountMicros % MICROS_PER_CENT !== 0n) {
-    throw new Problem('invalid_request', 'body.amountMicros: cards are charged whole cents.', {
+    throw new Problem('invalid_request', 'Cards are charged whole cents.', {
       fix: 'Use at most two decimals.',
     })
   }
@@ -126,7 +126,7 @@ function chargeable(text: string): bigint {
     const dollars = (micros: bigint) => `$${Number(micros / 1_000_000n).toLocaleString('en-US')}`
     throw new Problem(
       'invalid_request',
-      `body.amountMicros: cards pay from ${dollars(CHECKOUT_MIN_MICROS)} to ${dollars(CHECKOUT_MAX_MICROS)} at once.`,
+      `Cards pay from ${dollars(CHECKOUT_MIN_MICROS)} to ${dollars(CHECKOUT_MAX_MICROS)} at once.`,
       { fix: 'Choose another amount, or pay on chain: agentctl billing deposit --address' },
     )
   }

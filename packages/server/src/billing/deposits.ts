@@ -32,7 +32,9 @@ export async function claimDeposit(
   const chain = config.deposits.find(({ name }) => claim.chain === undefined || claim.chain === name)
   if (!chain) {
     const names = config.deposits.map(({ name }) => name).join(', ')
-    throw new Problem('invalid_request', `body.chain: payments are taken on ${names}`)
+    throw new Problem('invalid_request', `Payments are taken on ${names}.`, {
+      fix: 'See where to pay: agentctl billing deposit --address',
+    })
   }
   const now = clock.now()
   const once = {

@@ -37,14 +37,14 @@ const deposit = (accountId: string, amountMicros: bigint) =>
 const burn = (accountId: string, subject: string, hourlyMicros: bigint, at: Date) =>
   db.work((tx) => setRate(tx, { subject, accountId, namespaceId: 'ns_x', hourlyMicros, at }))
 
-test('amounts are said to the last digit that a price has', () => {
+test('amounts are said to the last digit: nothing is rounded, so what is said to be missing is enough', () => {
   expect([20_000n, 1_000n, 23_334n, 25_000_000n, -5n, 0n].map(dollars)).toMatchInlineSnapshot(`
     [
       "$0.02",
-      "$0.0010",
-      "$0.0233",
+      "$0.001",
+      "$0.023334",
       "$25.00",
-      "-$0.00",
+      "-$0.000005",
       "$0.00",
     ]
   `)

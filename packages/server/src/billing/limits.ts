@@ -149,12 +149,13 @@ export async function listOverspent(tx: Sql, now: Date): Promise<string[]> {
   return over
 }
 
-/** Dollars to four places, which shows an hour of the smallest size exactly. */
+/** Dollars as they are: two places, and as many more as it takes. Nothing is rounded, so that what is said to be missing is enough. */
 export function dollars(micros: bigint): string {
   const parts = micros < 0n ? -micros : micros
-  const fraction = String((parts % 1_000_000n) / 100n).padStart(4, '0')
-  const short = fraction.endsWith('00') ? fraction.slice(0, 2) : fraction
-  return `${micros < 0n ? '-' : ''}$${parts / 1_000_000n}.${short}`
+  const fraction = String(parts % 1_000_000n)
+    .padStart(6, '0')
+    .replace(/0{0,4}$/, '')
+  return `${micros < 0n ? '-' : ''}$${parts / 1_000_000n}.${fraction}`
 }
 
 /** What suspending takes, as a share of what burns: until a disk is copied its machine still runs. */

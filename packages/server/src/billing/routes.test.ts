@@ -267,7 +267,7 @@ test('a claim is answered at once, a repetition with the same deposit, a malform
   }
   expect((await ask(who, '/v1/billing/deposits', { txHash, chain: 'moon' })).body).toMatchObject({
     code: 'invalid_request',
-    detail: 'body.chain: payments are taken on base',
+    detail: 'Payments are taken on base.',
   })
   const id = (first.body as { id: string }).id
   const stranger = await account()

@@ -46,9 +46,10 @@ export const verify = defineCommand({
   },
 })
 
+/** Some shells and editors put a mark of the byte order before what they write. */
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch {
     // Not even JSON is not an export either, and is told so.
     return undefined
