@@ -68,7 +68,7 @@ beforeEach(async () => {
       upload: { files: 1, missing: [], missingBytes: 0 },
       price,
       balance,
-      timeline: [{ state: 'running', hourlyMicros: '20000', consequence: 'serves' }],
+      timeline: [{ state: 'running', at: null, hourlyMicros: '20000', consequence: 'serves' }],
     }),
     'POST /v1/deploys': () => ({ agent, release: live, price, balance }),
     'GET /v1/agents/:agent': () => agent,
