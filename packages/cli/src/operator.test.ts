@@ -74,6 +74,26 @@ test('a payment on chain is refunded whole, and it is said what comes next', asy
   expect((await run(['refund', payment.id, '--amount', '5'])).code).toBe(2)
 })
 
+test('blank machines are shown with what they cost', async () => {
+  const none = { wanted: 0, warm: 0, making: 0, leaving: 0, monthlyMicros: '0', held: null }
+  answers['GET /v1/operator/warm-machines'] = () => ({
+    sizes: [
+      { ...none, size: 'nano', wanted: 1, held: { reason: 'sold_out', until: '2026-11-25T04:00:00.000Z' } },
+      { ...none, size: 'small', wanted: 2, warm: 1, making: 1, monthlyMicros: '20000000' },
+    ],
+    spentMicros: '1250000',
+    budgetMicros: '40000000',
+  })
+  expect((await run(['warm'])).stdout).toMatchInlineSnapshot(`
+    "SIZE   WANTED  WARM  MAKING  LEAVING  A MONTH  HELD
+    nano   1       0     0       0        $0.00    sold out until 2026-11-25T04:00:00.000Z
+    small  2       1     1       0        $20.00   -
+
+    This month: $1.25 of $40.00.
+    "
+  `)
+})
+
 test('a phone is read from stdin, sent in the body, and never repeated', async () => {
   answers['POST /v1/operator/accounts/find'] = () => ({
     id: account,

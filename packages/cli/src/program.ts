@@ -55,6 +55,7 @@ import { operations } from './commands/operator/operations.ts'
 import { payments } from './commands/operator/payments.ts'
 import { refund } from './commands/operator/refund.ts'
 import { resolve } from './commands/operator/resolve.ts'
+import { warm } from './commands/operator/warm.ts'
 import { importSecrets } from './commands/secrets/import.ts'
 import { list as listSecrets } from './commands/secrets/list.ts'
 import { set as setSecret } from './commands/secrets/set.ts'
@@ -131,7 +132,7 @@ export const program: Group = {
     // For the people who run a service: not among the commands that the first page of the help shows.
     operator: {
       summary: 'Decide about payments that the service itself cannot, as somebody who runs it',
-      commands: { find, payments, resolve, cards, accept, refund, operations, log: operatorLog },
+      commands: { find, payments, resolve, cards, accept, refund, warm, operations, log: operatorLog },
     },
     doctor,
     completion: completionOf(() => program),

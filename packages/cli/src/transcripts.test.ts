@@ -412,6 +412,7 @@ describe('what only needs this machine', () => {
         "operator cards",
         "operator accept",
         "operator refund",
+        "operator warm",
         "operator operations",
         "operator log",
         "doctor",

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { sizes } from './agent-config.ts'
 import { defineEndpoints } from './endpoint.ts'
 
 const Time = z.iso.datetime()
@@ -49,6 +50,30 @@ export const FoundAccount = z.strictObject({
 })
 
 export type FoundAccount = z.infer<typeof FoundAccount>
+
+/** Blank machines that wait for first deploys. Nobody but the operator pays for them. */
+export const WarmMachines = z.strictObject({
+  sizes: z.array(
+    z.strictObject({
+      size: z.enum(sizes),
+      /** As configured. */
+      wanted: z.int(),
+      warm: z.int(),
+      making: z.int(),
+      /** Outdated, or going away. */
+      leaving: z.int(),
+      /** What those that are there cost in a whole month. */
+      monthlyMicros: Micros,
+      /** Why none are made now, and until when. */
+      held: z.strictObject({ reason: z.string(), until: Time }).nullable(),
+    }),
+  ),
+  /** What they have cost in this calendar month, without what became of them since agents had them. */
+  spentMicros: Micros,
+  /** What they may cost in a month; null for no such limit. */
+  budgetMicros: Micros.nullable(),
+})
+export type WarmMachines = z.infer<typeof WarmMachines>
 
 /** For the people who run the service. Every call is written into a log of its own. */
 export const operatorEndpoints = defineEndpoints({
@@ -112,6 +137,12 @@ export const operatorEndpoints = defineEndpoints({
     }),
     response: CardPayment,
     problems: ['conflict', 'insufficient_credits', 'cards_unavailable'],
+  },
+  'GET /v1/operator/warm-machines': {
+    id: 'showWarmMachines',
+    summary: 'Blank machines that are kept ready, and what they cost',
+    access: 'operator',
+    response: WarmMachines,
   },
   'GET /v1/operator/operations': {
     id: 'listStuckOperations',

@@ -21,7 +21,8 @@ export const Hello = z.strictObject({
   runnerSha256: Sha256,
 })
 
-export const HelloAnswer = z.strictObject({
+/** The credential of an agent's machine. */
+const MachineCredential = z.strictObject({
   machineId: z.string(),
   /** The machine credential: shown once, bearer of every further request. */
   machineToken: z.string(),
@@ -30,6 +31,16 @@ export const HelloAnswer = z.strictObject({
   /** Address on which to listen for the router: that of this machine inside the VPC. */
   listenAddress: z.string(),
 })
+
+export const HelloAnswer = z.union([
+  MachineCredential,
+  z.strictObject({
+    /** This machine is kept ready for an agent to come: greet again, and the answer comes when there is one. */
+    waiting: z.literal(true),
+    /** With this token from now on. */
+    bootstrapToken: z.string().optional(),
+  }),
+])
 
 export const Poll = z.strictObject({
   protocol: z.int(),
@@ -105,7 +116,8 @@ export type LogLine = z.infer<typeof LogLine>
 export const runnerEndpoints = defineEndpoints({
   'POST /v1/runner/hello': {
     id: 'runnerHello',
-    summary: 'Exchange the one-time bootstrap token for a machine credential',
+    summary:
+      'Exchange the one-time bootstrap token for a machine credential, or wait for an agent (long poll)',
     access: 'public',
     body: Hello,
     response: HelloAnswer,

@@ -1,5 +1,5 @@
-import { RUNNER_PROTOCOL } from '@agentctl/contract/runner-constants.ts'
-import { BackOff } from './back-off.ts'
+import { POLL_SECONDS, RUNNER_PROTOCOL } from '@agentctl/contract/runner-constants.ts'
+import { BackOff, pause } from './back-off.ts'
 import type { MachineLayout } from './machine-layout.ts'
 import { type OwnLog, reasonOf } from './own-log.ts'
 import { Refusal, type ServerClient } from './server-client.ts'
@@ -12,6 +12,9 @@ interface Credential {
   listenAddress: string
 }
 
+/** Between two greetings of a machine that waits for its agent: the server holds each of them. */
+const GREET_AGAIN_MS = 200
+
 const isCredential = (value: unknown): value is Credential =>
   typeof value === 'object' &&
   value !== null &&
@@ -19,7 +22,13 @@ const isCredential = (value: unknown): value is Credential =>
     (name) => typeof (value as Record<string, unknown>)[name] === 'string',
   )
 
-/** The credential of this machine: the one kept on tmpfs, else one exchanged for the one-time bootstrap token. */
+const isWaiting = (value: unknown): value is { waiting: true; bootstrapToken?: unknown } =>
+  typeof value === 'object' && value !== null && 'waiting' in value && value.waiting === true
+
+/**
+ * The credential of this machine: the one kept on tmpfs, else one exchanged for the one-time bootstrap token, which
+ * takes until an agent has this machine.
+ */
 export async function obtainCredential(
   layout: MachineLayout,
   server: ServerClient,
@@ -40,11 +49,17 @@ export async function obtainCredential(
       log('there is no bootstrap token and no machine credential; waiting for one')
     } else {
       try {
-        const answer = await server.post('/v1/runner/hello', {
-          bootstrapToken,
-          protocol: RUNNER_PROTOCOL,
-          runnerSha256,
-        })
+        const answer = await server.post(
+          '/v1/runner/hello',
+          { bootstrapToken, protocol: RUNNER_PROTOCOL, runnerSha256 },
+          { timeoutSeconds: POLL_SECONDS + 15 },
+        )
+        if (isWaiting(answer)) {
+          if (typeof answer.bootstrapToken === 'string') writeState(layout.bootstrap, answer.bootstrapToken)
+          backOff.reset()
+          await pause(GREET_AGAIN_MS)
+          continue
+        }
         if (!isCredential(answer)) throw new Error('the answer to hello is no credential')
         writeState(layout.credential, JSON.stringify(answer))
         removeState(layout.bootstrap)

@@ -37,9 +37,17 @@ export async function visitRemoval(
  * us. What is created after this look is found by the sweeper.
  */
 export async function removeMachine(
-  { machines, clock }: Pick<Deps, 'machines' | 'clock'>,
+  deps: Pick<Deps, 'machines' | 'clock'>,
   machine: MachineRow,
   lease: Lease,
+): Promise<void> {
+  await deleteLabelled(deps, machine)
+  await lease.write((tx) => setMachineDeleted(tx, machine.id, deps.clock.now()))
+}
+
+export async function deleteLabelled(
+  { machines }: Pick<Deps, 'machines'>,
+  machine: Pick<MachineRow, 'label' | 'providerId'>,
 ): Promise<void> {
   const found = await machines.listByLabel(machine.label)
   const ids = new Set([
@@ -47,5 +55,4 @@ export async function removeMachine(
     ...(machine.providerId === null ? [] : [machine.providerId]),
   ])
   for (const id of ids) await machines.delete(id)
-  await lease.write((tx) => setMachineDeleted(tx, machine.id, clock.now()))
 }

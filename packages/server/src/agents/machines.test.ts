@@ -3,10 +3,16 @@ import type { Work } from '../platform/operations.ts'
 import { MACHINES_PER_ACCOUNT } from './limits.ts'
 import { agentWork } from './operations.ts'
 import { ORPHAN_SECONDS } from './sweep.ts'
-import { deployLive, ended, eventually, file, plainConfig, type TestCloud, testCloud } from './test-cloud.ts'
-
-const due = (cloud: TestCloud, subject: string) =>
-  cloud.sql`update operations set run_at = clock_timestamp() where subject = ${subject} and state = 'pending'`
+import {
+  deployLive,
+  due,
+  ended,
+  eventually,
+  file,
+  plainConfig,
+  type TestCloud,
+  testCloud,
+} from './test-cloud.ts'
 
 test('a machine whose order was answered into nowhere is adopted, not ordered twice', async () => {
   for (const kind of ['drop-after-effect', 'error-after-effect']) {

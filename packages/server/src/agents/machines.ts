@@ -1,4 +1,4 @@
-import type { Hello } from '@agentctl/contract/runner.ts'
+import type { Hello, HelloAnswer } from '@agentctl/contract/runner.ts'
 import type { z } from 'zod'
 import type { Deps } from '../deps.ts'
 import type { MachineCaller } from '../platform/http.ts'
@@ -8,6 +8,7 @@ import { openRouterCredential, sealRouterCredential } from '../platform/router-c
 import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
 import type { Wakes } from '../platform/wakes.ts'
 import { endBootstrap, findGreeting, findMachine, findMachineByToken, greet } from './machine-store.ts'
+import { awaitAgent } from './warm-waiting.ts'
 
 const ADDRESS_PATIENCE_MS = 10_000
 const ADDRESS_LOOK_MS = 1000
@@ -32,13 +33,16 @@ export async function greetMachine(
   { db, clock, keyring, wakes }: Pick<Deps, 'db' | 'clock' | 'keyring'> & { wakes: Wakes },
   hello: z.infer<typeof Hello>,
   signal: AbortSignal,
-) {
+): Promise<z.infer<typeof HelloAnswer>> {
   const refused = () =>
     new Problem('unauthenticated', 'This bootstrap token is unknown or was used.', { fix: '' })
   if (tokenKind(hello.bootstrapToken) !== 'b') throw refused()
   const bootstrapHash = tokenHash(hello.bootstrapToken)
-  const known = await findGreeting(db.jobs, bootstrapHash)
-  if (!known) throw refused()
+  const known =
+    (await findGreeting(db.jobs, bootstrapHash)) ??
+    (await awaitAgent({ db, clock, wakes }, bootstrapHash, signal))
+  if (known === 'refused') throw refused()
+  if ('waiting' in known) return known
   const listenAddress = await addressOf({ db, wakes }, known, signal)
 
   const token = newToken('m')

@@ -1,15 +1,8 @@
-import { existsSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { ROUTER_CREDENTIAL_HEADER } from '@agentctl/contract/runner-constants.ts'
-import { serve } from '@hono/node-server'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { openRouterCredential } from '../platform/router-credential.ts'
-import { ended, eventually, type Person, testCloud } from './test-cloud.ts'
-
-const runnerFile = fileURLToPath(new URL('../../../runner/dist/runner.cjs', import.meta.url))
-const built = existsSync(runnerFile)
-if (!built) process.stderr.write('Skipped, for the runner is not built: npm run build\n')
+import { ended, eventually } from './test-cloud.ts'
+import { isRunnerBuilt, live, realMachines } from './test-real-machines.ts'
 
 const agentSource = (word: string) => `
   const http = require('node:http')
@@ -26,27 +19,11 @@ const agentSource = (word: string) => `
   }).listen(process.env.PORT)
 `
 
-test.skipIf(!built)(
+test.skipIf(!isRunnerBuilt)(
   'a folder becomes a running agent on a machine of its own, and a redeploy replaces it',
   { timeout: 120_000 },
   async () => {
-    const server = await new Promise<ReturnType<typeof serve>>((resolve) => {
-      const listening = serve({ fetch: (request) => app(request), hostname: '127.0.0.1', port: 0 }, () =>
-        resolve(listening),
-      )
-    })
-    afterAll(() => {
-      server.close()
-      if ('closeAllConnections' in server) server.closeAllConnections()
-    })
-    const { port } = server.address() as AddressInfo
-    const cloud = await testCloud({
-      apiUrl: `http://127.0.0.1:${port}`,
-      nodeFile: process.execPath,
-      runnerFile,
-    })
-    const app = (request: Request) => cloud.app.fetch(request)
-    await cloud.workForEver()
+    const cloud = await realMachines()
     const alice = await cloud.person('real')
     await alice.call('POST', '/v1/agents', { name: 'hello' })
     await alice.call('PATCH', '/v1/agents/hello/secrets', { secrets: { TOKEN: 'sesame' } })
@@ -119,16 +96,3 @@ test.skipIf(!built)(
     }
   },
 )
-
-async function live(person: Person, deployed: { status: number; body: { release: { id: string } } }) {
-  expect(deployed).toMatchObject({ status: 202 })
-  const release = await eventually(async () => {
-    const { body } = await person.call(
-      'GET',
-      `/v1/releases/${deployed.body.release.id}?waitSeconds=20&status=starting`,
-    )
-    return body.status === 'pending' || body.status === 'starting' ? undefined : body
-  }, 60_000)
-  expect(release).toMatchObject({ status: 'live', failure: null })
-  return release
-}

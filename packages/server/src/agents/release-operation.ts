@@ -3,17 +3,22 @@ import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
-import type { Sealed } from '../platform/keyring.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
-import { newToken, tokenHash } from '../platform/tokens.ts'
+import { wakeKeepWarm } from './keep-warm-operation.ts'
+import { type Failure, lateness } from './lateness.ts'
 import { lockAgent, setDesiredRelease, setReleaseStep } from './lifecycle-store.ts'
+import { MACHINES_PER_ACCOUNT } from './limits.ts'
 import {
-  FIRST_RELEASE_SECONDS,
-  INSTALL_MARGIN_SECONDS,
-  MACHINES_PER_ACCOUNT,
-  RESTORED_RELEASE_SECONDS,
-} from './limits.ts'
+  findOrdered,
+  LOOK_AGAIN_SECONDS,
+  newBootstrap,
+  openBootstrap,
+  POLL_SECONDS_MAX,
+  pollPause,
+  SealedToken,
+} from './machine-order.ts'
+import { retireMachines } from './machine-removal.ts'
 import { machineSizes } from './machine-sizes.ts'
 import {
   countMachines,
@@ -26,27 +31,31 @@ import {
 } from './machine-store.ts'
 import { failRelease, machineComing } from './reports.ts'
 import { restToMove } from './rest.ts'
-import { scriptFor } from './script-for.ts'
+import { scriptFor, scriptSha256 } from './script-for.ts'
 import { findSnapshot, listSnapshots, setSnapshotDeleted } from './snapshot-store.ts'
 import { type AgentRow, findAgentById, findRelease, type ReleaseRow } from './store.ts'
+import { bindWarm } from './warm-store.ts'
 
 /** What the operation remembers between visits. */
 const Memory = z.object({
   releaseId: z.string(),
   /** The bootstrap token of its machine, sealed: the same one for every order, whichever of them succeeds. */
-  bootstrap: z.object({ keyId: z.string(), nonce: z.string(), ciphertext: z.string() }).exactOptional(),
+  bootstrap: SealedToken.exactOptional(),
   /** Set before an order goes out and while it is not known what became of it: how often was looked since. */
   looks: z.int().exactOptional(),
   /** How often the provider was asked how its machine is doing. */
   polls: z.int().exactOptional(),
+  /** When it took a machine that was kept ready; `never` once such a machine has not greeted. */
+  boundAt: z.union([z.iso.datetime(), z.literal('never')]).exactOptional(),
 })
 type Memory = z.infer<typeof Memory>
 
-/** Pauses before looking for a machine whose order was not answered; after the last look it is ordered again. */
-const LOOK_AGAIN_SECONDS = [0, 2, 8] as const
-const POLL_SECONDS_MAX = 10
 /** A machine that has not polled for so long is asked about at the provider. */
 const SILENT_SECONDS = 90
+/** The runner of one that was kept ready asks at least this often; it is told whose it is at once. */
+const WAITING_SECONDS = 60
+/** One that was kept ready and has not greeted by then has died meanwhile. */
+const GREETING_SECONDS = 40
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'log'>
 
@@ -133,35 +142,38 @@ async function intend(
   const { agent, memory } = sight
   const kept = agent.rest === null ? [] : await listSnapshots(deps.db.jobs, agent.id)
   const snapshot = kept.find(({ state }) => state === 'complete')
-  const token = newToken('b')
+  const bootstrap = newBootstrap(deps, operation.id)
+  const script = await scriptSha256(deps.config)
   const now = deps.clock.now()
   const outcome = await lease.write(async (tx) => {
     // Deploys of several agents of the account may be here at once; the limit holds for all of them together.
     await tx`select pg_advisory_xact_lock(hashtextextended(${`machines of ${agent.ownerAccountId}`}, 4207719))`
     const others = await countMachines(tx, agent.ownerAccountId, { exceptOfAgent: agent.id })
     if (others >= MACHINES_PER_ACCOUNT) return undefined
+    const place = { agentId: agent.id, namespaceId: agent.namespaceId, operationId: operation.id, plan, now }
+    const isBlank = snapshot === undefined && memory.boundAt !== 'never'
+    const seenSince = secondsAfter(now, -WAITING_SECONDS)
+    if (isBlank && (await bindWarm(tx, { ...place, scriptSha256: script, seenSince }))) {
+      await desire(tx, sight)
+      await say(tx, sight, 'Taking a machine that is ready')
+      const bound = { releaseId: memory.releaseId, boundAt: now.toISOString() }
+      return settleAgain(lease, tx, operation, bound, GREETING_SECONDS)
+    }
     await insertMachine(tx, {
+      ...place,
       id: newId('mch'),
-      agentId: agent.id,
-      namespaceId: agent.namespaceId,
-      operationId: operation.id,
-      plan,
-      bootstrapHash: tokenHash(token.reveal()),
+      bootstrapHash: bootstrap.hash,
       snapshotId: snapshot?.id ?? null,
-      now,
     })
     await desire(tx, sight)
     await say(tx, sight, snapshot ? 'Restoring its machine' : 'Making a machine')
-    const sealed = deps.keyring.seal(Buffer.from(token.reveal()), operation.id)
-    return settleAgain(
-      lease,
-      tx,
-      operation,
-      { releaseId: memory.releaseId, bootstrap: sealedText(sealed) },
-      0,
-    )
+    const ordered = { releaseId: memory.releaseId, bootstrap: bootstrap.sealed }
+    return settleAgain(lease, tx, operation, ordered, 0)
   })
-  if (outcome) return outcome
+  if (outcome) {
+    await wakeKeepWarm(deps)
+    return outcome
+  }
   return fail(deps, lease, sight, {
     reason: 'agent_limit',
     message: `The account has ${MACHINES_PER_ACCOUNT} machines already.`,
@@ -196,16 +208,11 @@ async function order(
 ): Promise<Outcome | 'settled'> {
   const { memory, agent } = sight
   const { log } = deps
-  const [oldest, ...others] = await deps.machines.listByLabel(machine.label)
-  if (oldest) {
-    for (const other of others) await deps.machines.delete(other.id)
-    return adopt(operation, lease, sight, machine, oldest)
-  }
-  if (memory.looks !== undefined && memory.looks < LOOK_AGAIN_SECONDS.length) {
-    const looks = memory.looks + 1
-    return lease.write((tx) =>
-      settleAgain(lease, tx, operation, { ...memory, looks }, LOOK_AGAIN_SECONDS[looks] ?? 0),
-    )
+  const found = await findOrdered(deps, machine.label, memory.looks)
+  if (found.state === 'found') return adopt(operation, lease, sight, machine, found.machine)
+  if (found.state === 'look') {
+    const { looks, afterSeconds } = found
+    return { state: 'again', afterSeconds, stepData: { ...memory, looks } }
   }
   const disk = await diskOf(deps, lease, machine)
   if (disk === 'gone') {
@@ -215,7 +222,7 @@ async function order(
       message: 'The snapshot with its files is gone. Starting it again begins with an empty disk.',
     })
   }
-  const script = await scriptFor(deps.config, bootstrapToken(deps, operation, memory))
+  const script = await scriptFor(deps.config, openBootstrap(deps, memory.bootstrap, operation.id))
   // From here on it may be there, even if we are not any more.
   await lease.write((tx) => remember(tx, operation.id, { ...memory, looks: 0 }))
   const outcome = await deps.machines.create({
@@ -280,23 +287,6 @@ async function diskOf(
   return 'gone'
 }
 
-/** The same token for every order, whichever of them succeeds. */
-function bootstrapToken({ keyring }: Parts, operation: Operation, memory: Memory): string {
-  if (!memory.bootstrap) throw new Error('The operation has no bootstrap token.')
-  const { keyId, nonce, ciphertext } = memory.bootstrap
-  const sealed = { keyId, nonce: Buffer.from(nonce, 'base64'), ciphertext: Buffer.from(ciphertext, 'base64') }
-  return keyring.open(sealed, operation.id).toString()
-}
-
-function sealedText({ keyId, nonce, ciphertext }: Sealed): NonNullable<Memory['bootstrap']> {
-  return { keyId, nonce: nonce.toString('base64'), ciphertext: ciphertext.toString('base64') }
-}
-
-/** Quick at first, since an address is often there at once; then as seldom as the provider likes it. */
-function pollPause(polls: number): number {
-  return Math.min(0.2 * 2 ** polls, POLL_SECONDS_MAX)
-}
-
 async function learnAddress(
   deps: Parts,
   operation: Operation,
@@ -328,12 +318,37 @@ async function watch(
   machine: MachineRow,
 ): Promise<Outcome | 'settled'> {
   const now = deps.clock.now()
+  const { boundAt } = sight.memory
+  if (boundAt !== undefined && boundAt !== 'never' && !machine.trusted) {
+    if (secondsAfter(new Date(boundAt), GREETING_SECONDS) < now) {
+      return bootAnother(deps, operation, lease, sight, machine)
+    }
+    return { state: 'again', afterSeconds: GREETING_SECONDS }
+  }
   const silentSince = machine.seenAt ?? machine.createdAt
   if (secondsAfter(silentSince, SILENT_SECONDS) < now && machine.providerId !== null) {
     const found = await deps.machines.find(machine.providerId)
     if (!found) return lost(deps, operation, lease, sight, machine)
   }
   return { state: 'again', afterSeconds: POLL_SECONDS_MAX }
+}
+
+/** One that was kept ready has died while it waited: the deploy does not wait for it, and takes no other such. */
+async function bootAnother(
+  { clock, log }: Parts,
+  operation: Operation,
+  lease: Lease,
+  { memory }: Sight,
+  machine: MachineRow,
+): Promise<'settled'> {
+  log.error('A machine that was kept ready does not answer', {
+    machineId: machine.id,
+    agentId: machine.agentId,
+  })
+  return lease.write(async (tx) => {
+    await retireMachines(tx, [machine], { afterSeconds: 0, now: clock.now() })
+    return settleAgain(lease, tx, operation, { releaseId: memory.releaseId, boundAt: 'never' }, 0)
+  })
 }
 
 /** The provider does not have it any more: the next visit makes another one. */
@@ -349,37 +364,6 @@ async function lost(
     await setMachineDeleted(tx, machine.id, clock.now())
     return settleAgain(lease, tx, operation, { releaseId: memory.releaseId }, 0)
   })
-}
-
-type Failure = NonNullable<ReleaseRow['failure']>
-
-/** Why a release has had its time, or undefined. */
-function lateness(
-  { agent, release, machines }: Sight,
-  operation: Operation,
-  now: Date,
-): Omit<Failure, 'logTail'> | undefined {
-  const machine = machineComing(machines)
-  const first = agent.releaseId === null || machine?.state !== 'ready'
-  const restored = machine ? machine.snapshotId !== null : agent.rest !== null
-  const allowed = !first
-    ? INSTALL_MARGIN_SECONDS + release.config.health.timeoutSeconds
-    : restored
-      ? RESTORED_RELEASE_SECONDS
-      : FIRST_RELEASE_SECONDS
-  // Not from the release itself: it may have waited until its agent was laid to rest.
-  if (secondsAfter(operation.createdAt, allowed) > now) return undefined
-  const minutes = Math.round(allowed / 60)
-  if (machine?.state === 'intended') {
-    return {
-      reason: 'provider_unavailable',
-      message: `The provider gave no machine within ${minutes} minutes.`,
-    }
-  }
-  if (!machine || machine.seenAt === null) {
-    return { reason: 'machine_not_ready', message: `Its machine was not ready within ${minutes} minutes.` }
-  }
-  return { reason: 'timeout', message: `It was not healthy within ${minutes} minutes.` }
 }
 
 async function fail(

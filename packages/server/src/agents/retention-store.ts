@@ -12,6 +12,9 @@ export async function deleteLogsBefore(tx: Sql, before: Date, limit: number): Pr
 export async function deleteGoneMachines(tx: Sql, before: Date): Promise<void> {
   await tx`delete from machines where state = 'deleted' and deleted_at < ${before}`
   await tx`
+    delete from warm_machines
+    where state in ('bound', 'deleted') and coalesce(bound_at, deleted_at) < ${before}`
+  await tx`
     delete from snapshots s where s.state = 'deleted' and s.deleted_at < ${before}
       and not exists (select from machines m where m.snapshot_id = s.id)`
   await tx`delete from orphan_sightings where first_seen_at < ${before}`

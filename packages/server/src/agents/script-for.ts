@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { RUNNER_PORT } from '@agentctl/contract/runner.ts'
 import type { Deps } from '../deps.ts'
 import { openAssets } from './assets.ts'
@@ -15,4 +16,11 @@ export async function scriptFor(config: Deps['config'], bootstrapToken: string):
     runner: { sha256: runner.sha256 },
     ...(npm && { npm: { sha256: npm.sha256 } }),
   })
+}
+
+/** What tells whether a machine was made of the script of now; the token in it does not count. */
+export async function scriptSha256(config: Deps['config']): Promise<Buffer> {
+  return createHash('sha256')
+    .update(await scriptFor(config, 'of-nobody'))
+    .digest()
 }

@@ -10,9 +10,14 @@ export interface Owned {
 }
 
 export function listOwned(tx: Sql, kind: 'machine' | 'snapshot'): Promise<Owned[]> {
+  if (kind === 'snapshot') {
+    return tx<Owned[]>`select id, label, provider_id as "providerId" from snapshots where state <> 'deleted'`
+  }
+  // One statement sees one moment: what is bound in between is in one of the two.
   return tx<Owned[]>`
-    select id, label, provider_id as "providerId" from ${tx(kind === 'machine' ? 'machines' : 'snapshots')}
-    where state <> 'deleted'`
+    select id, label, provider_id as "providerId" from machines where state <> 'deleted'
+    union all
+    select id, label, provider_id from warm_machines where state not in ('bound', 'deleted')`
 }
 
 /** Remembers what nobody owns, since its first sighting, and forgets what is gone or has an owner by now. */

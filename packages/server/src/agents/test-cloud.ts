@@ -22,9 +22,11 @@ import { newId } from '../platform/ids.ts'
 import { openKeyring } from '../platform/keyring.ts'
 import { silentLog } from '../platform/log.ts'
 import { startOperation, startWorker, type Work, type Worker } from '../platform/operations.ts'
+import type { WarmMachines } from '../platform/warm-config.ts'
 import { openMachines } from '../providers/machines/vultr.ts'
 import { openTransport } from '../providers/transport.ts'
 import { blobHeader } from './blob-stream.ts'
+import { wakeKeepWarm } from './keep-warm-operation.ts'
 import { machineGate } from './machines.ts'
 import { agentWork, scheduleAgentWork } from './operations.ts'
 import { agentRoutes } from './routes.ts'
@@ -40,6 +42,9 @@ export interface TestCloud {
   vultr: { url: string; apiKey: string }
   /** As the owner of the tables: sees and changes everything. */
   sql: ReturnType<typeof openPool>
+  /** How long machines take to boot, and the provider's own clock, by which they do. */
+  bootSeconds(seconds: number): Promise<void>
+  advanceProvider(seconds: number): void
   /** Moves business time. */
   advance(seconds: number): void
   /** A new account with a namespace of its own, and 25 dollars unless told. */
@@ -61,6 +66,10 @@ export interface TestCloud {
   snapshots(): Promise<string[]>
   /** What an agent burns now, in micro-USD an hour; 0 for nothing. */
   rate(agentId: string): Promise<number>
+  /** What is kept ready from now on, by size. */
+  keepWarm(sizes: WarmMachines['sizes'], monthlyBudgetMicros?: bigint): Promise<void>
+  /** Speaks for the runner of a blank machine, which has traded its token and may wait. */
+  blankMachine(after?: readonly TestMachine[]): Promise<TestMachine>
   /** Speaks for the runner of the newest machine of an agent, once that is another one than the given. */
   machineOf(agentId: string, after?: TestMachine): Promise<TestMachine>
 }
@@ -121,13 +130,20 @@ export async function testCloud({
     await sql.end({ timeout: 5 })
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   })
-  await fetch(`${vultr.url}/_local/settings`, { method: 'POST', body: '{"bootSeconds":0}' })
+  const bootSeconds = async (seconds: number): Promise<void> => {
+    await fetch(`${vultr.url}/_local/settings`, {
+      method: 'POST',
+      body: JSON.stringify({ bootSeconds: seconds }),
+    })
+  }
+  await bootSeconds(0)
   const program = (name: string): string => {
     const path = join(folder, name)
     writeFileSync(path, `not really ${name}`)
     return path
   }
   let movedMs = 0
+  let providerMs = 0
   const config = readConfig({
     DATABASE_URL: database.url,
     DATA_DIR: folder,
@@ -171,9 +187,11 @@ export async function testCloud({
     path: string,
     body?: unknown,
     headers: Record<string, string> = {},
+    signal?: AbortSignal,
   ): Promise<Answer> => {
     const response = await app.request(path, {
       method,
+      ...(signal && { signal }),
       headers: {
         authorization: `Bearer ${bearer}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -191,6 +209,11 @@ export async function testCloud({
     app,
     vultr,
     sql,
+    bootSeconds,
+    advanceProvider(seconds) {
+      providerMs += seconds * 1000
+      writeFileSync(join(folder, 'clock'), String(providerMs))
+    },
     advance(seconds) {
       movedMs += seconds * 1000
     },
@@ -291,6 +314,30 @@ export async function testCloud({
         select rate_micros::int as rate from meters where subject = ${agentId} and to_at is null`
       return row?.rate ?? 0
     },
+    async keepWarm(kept, monthlyBudgetMicros) {
+      config.warm = { sizes: kept, monthlyBudgetMicros }
+      await wakeKeepWarm(deps)
+    },
+    async blankMachine(after = []) {
+      const known = after.map(({ id }) => id)
+      const blank = await eventually(async () => {
+        const [row] = await sql<{ id: string; providerId: string }[]>`
+          select id, provider_id as "providerId" from warm_machines
+          where state = 'created' and id <> all(${known}) order by created_at limit 1`
+        return row
+      })
+      const machine = await runnerOf(blank)
+      await machine.waits()
+      await eventually(async () => {
+        const aside = new AbortController()
+        const held = machine.waits(aside.signal)
+        const [warm] = await sql`select 1 from warm_machines where id = ${machine.id} and state = 'warm'`
+        aside.abort()
+        await held
+        return warm && true
+      })
+      return machine
+    },
     async machineOf(agentId, after) {
       const machine = await eventually(async () => {
         const [row] = await sql<{ id: string; providerId: string }[]>`
@@ -298,16 +345,19 @@ export async function testCloud({
           where agent_id = ${agentId} and state in ('created', 'ready') and id <> ${after?.id ?? ''} order by generation desc limit 1`
         return row
       })
-      const response = await fetch(`${vultr.url}/v2/instances/${machine.providerId}/user-data`, {
-        headers: { authorization: `Bearer ${vultr.apiKey}` },
-      })
-      const { user_data } = (await response.json()) as { user_data: { data: string } }
-      const script = Buffer.from(user_data.data, 'base64').toString()
-      const bootstrapToken = /actl_b_[0-9A-Za-z]{36}/.exec(script)?.[0] ?? ''
-      return new TestMachine(machine.id, bootstrapToken, (token, path, body) =>
-        call(token, 'POST', path, body),
-      )
+      return runnerOf(machine)
     },
+  }
+  const runnerOf = async (machine: { id: string; providerId: string }): Promise<TestMachine> => {
+    const response = await fetch(`${vultr.url}/v2/instances/${machine.providerId}/user-data`, {
+      headers: { authorization: `Bearer ${vultr.apiKey}` },
+    })
+    const { user_data } = (await response.json()) as { user_data: { data: string } }
+    const script = Buffer.from(user_data.data, 'base64').toString()
+    const bootstrapToken = /actl_b_[0-9A-Za-z]{36}/.exec(script)?.[0] ?? ''
+    return new TestMachine(machine.id, bootstrapToken, (token, path, body, signal) =>
+      call(token, 'POST', path, body, {}, signal),
+    )
   }
   return cloud
 }
@@ -315,12 +365,12 @@ export async function testCloud({
 /** What the provider's trouble has a call wait for, a hundred times shorter. */
 const briefly = (ms: number): Promise<void> => pause(ms / 100)
 
-type MachineCall = (token: string, path: string, body: unknown) => Promise<Answer>
+type MachineCall = (token: string, path: string, body: unknown, signal?: AbortSignal) => Promise<Answer>
 
 /** Speaks the protocol of a runner. */
 export class TestMachine {
   readonly id: string
-  readonly bootstrapToken: string
+  bootstrapToken: string
   token = 'none'
   revision = -1
   readonly #call: MachineCall
@@ -340,6 +390,15 @@ export class TestMachine {
     const body = { bootstrapToken: this.bootstrapToken, protocol: 1, runnerSha256: sha256('runner') }
     const answer = await this.post('/v1/runner/hello', body)
     if (answer.status === 200) this.token = answer.body.machineToken
+    return answer
+  }
+
+  /** One greeting of a blank machine, until it is answered or hangs up. */
+  async waits(signal?: AbortSignal): Promise<Answer> {
+    const body = { bootstrapToken: this.bootstrapToken, protocol: 1, runnerSha256: sha256('runner') }
+    const answer = await this.#call('none', '/v1/runner/hello', body, signal)
+    this.bootstrapToken = answer.body.bootstrapToken ?? this.bootstrapToken
+    this.token = answer.body.machineToken ?? this.token
     return answer
   }
 
@@ -396,6 +455,10 @@ export async function eventually<T>(look: () => Promise<T | undefined>, withinMs
     await pause(20)
   }
 }
+
+/** Has the live operation of a subject visited now. */
+export const due = ({ sql }: Pick<TestCloud, 'sql'>, subject: string) =>
+  sql`update operations set run_at = clock_timestamp() where subject = ${subject} and state = 'pending'`
 
 /** The release once it has ended. */
 export function ended(person: Person, releaseId: string): Promise<Release> {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { ConfigError, readConfig } from '../platform/config.ts'
+import { readConfig } from '../platform/config.ts'
+import { ConfigError } from '../platform/config-error.ts'
 import { scheduleCardWork } from './card-operations.ts'
 import { cardShop, eventually } from './testing/card-shop.ts'
 

@@ -1,4 +1,5 @@
 import type { Limits } from '@agentctl/contract/billing.ts'
+import { startOfMonth } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
 import {
@@ -86,7 +87,7 @@ export function spentBySubject(tx: Sql, subject: string, now: Date): Promise<big
 async function spentThisMonth(tx: Sql, accountId: string, now: Date): Promise<bigint> {
   const ledgerAccount = await findLedgerAccount(tx, accountId)
   if (ledgerAccount === undefined) return 0n
-  const since = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth()))
+  const since = startOfMonth(now)
   return sumBurnt(tx, { ledgerAccount }, { since, until: now })
 }
 

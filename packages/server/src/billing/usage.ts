@@ -1,4 +1,5 @@
 import type { ResponseOf } from '@agentctl/contract/api.ts'
+import { startOfMonth } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
 import * as store from './store.ts'
@@ -19,7 +20,7 @@ const HOUR_MS = 3_600_000n
 
 /** What burnt by subject and day (in UTC), this month unless told, and what the month will come to. */
 export async function usageOf(tx: Sql, accountId: string, wanted: UsageRange, now: Date): Promise<Usage> {
-  const monthBegin = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth()))
+  const monthBegin = startOfMonth(now)
   const monthEnd = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1))
   const since = wanted.since ? new Date(wanted.since) : monthBegin
   const until = wanted.until && new Date(wanted.until) < now ? new Date(wanted.until) : now

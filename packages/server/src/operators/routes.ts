@@ -1,4 +1,5 @@
 import type { FoundAccount } from '@agentctl/contract/operators.ts'
+import { showWarmMachines } from '../agents/warm-view.ts'
 import { creditCardPayment, listCardPayments, refundCardPayment } from '../billing/card-review.ts'
 import {
   listForOperator,
@@ -63,6 +64,11 @@ export function operatorRoutes(
   api.on('POST /v1/operator/card-payments/:payment/refund', ({ caller, params: { payment }, body }) =>
     enact(deps, { ...caller, act: 'refundCardPayment', subject: payment }, (tx, now) =>
       refundCardPayment(tx, deps, { payment, amountMicros: body.amountMicros, now }),
+    ),
+  )
+  api.on('GET /v1/operator/warm-machines', ({ caller }) =>
+    enact(deps, { ...caller, act: 'showWarmMachines', subject: '' }, (tx, now) =>
+      showWarmMachines(deps, tx, now),
     ),
   )
   api.on('GET /v1/operator/operations', ({ caller }) =>

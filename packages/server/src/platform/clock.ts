@@ -46,3 +46,8 @@ export function fileClock(path: string): MovableClock {
 export function secondsAfter(from: Date, seconds: number): Date {
   return new Date(from.getTime() + seconds * 1000)
 }
+
+/** The first moment of its calendar month, in UTC. */
+export function startOfMonth(moment: Date): Date {
+  return new Date(Date.UTC(moment.getUTCFullYear(), moment.getUTCMonth()))
+}

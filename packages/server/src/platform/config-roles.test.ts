@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ConfigError, type Role, readConfig, readOwnerUrl } from './config.ts'
+import { type Role, readConfig, readOwnerUrl } from './config.ts'
+import { ConfigError } from './config-error.ts'
 
 const DATABASE = {
   DATABASE_APP_URL: 'postgres://app:a@db.example.com/x?sslmode=verify-full',
@@ -45,6 +46,18 @@ test('a server does not even take what its roles do not use', () => {
   expect(readConfig(everything, ['router']).twilio.authToken.reveal()).toBe('')
   expect(readConfig(everything, ['worker']).databaseAppUrl).toBeUndefined()
   expect(readConfig(everything, ['worker']).vultr.apiKey.reveal()).toBe('secret')
+})
+
+test('machines that are kept ready are named by size, within bounds, and cost nothing unless they are', () => {
+  const { warm } = readConfig({ ...WORKER, WARM_MACHINES: 'nano=1, small=2', WARM_BUDGET: '40' }, ['worker'])
+  expect(warm).toEqual({ sizes: { nano: 1, small: 2 }, monthlyBudgetMicros: 40_000_000n })
+  expect(readConfig(WORKER, ['worker']).warm).toEqual({ sizes: {}, monthlyBudgetMicros: undefined })
+  for (const wrong of ['small', 'tiny=1', 'small=21', 'small=1,small=2', 'small=-1', 'small=1;nano=2']) {
+    expect(() => readConfig({ ...WORKER, WARM_MACHINES: wrong }, ['worker'])).toThrow(
+      'WARM_MACHINES must be size=number, each size once and at most 20 of it, like nano=1,small=2.',
+    )
+  }
+  expect(() => readConfig({ ...WORKER, WARM_BUDGET: '$40' }, ['worker'])).toThrow('WARM_BUDGET must be')
 })
 
 test('the owner of the tables, who migrates at the start, stands in for both roles', () => {

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
+import { ConfigError } from './config-error.ts'
 import { DatabaseUrlError, readDatabaseUrl } from './database-url.ts'
 import type { RequestQuotas } from './request-limits.ts'
 import { Secret } from './secret.ts'
+import { type WarmMachines, warmMachinesOf } from './warm-config.ts'
 
 /** api answers clients and machines · router carries traffic to agents · worker does the durable work */
 export const roles = ['api', 'router', 'worker'] as const
@@ -99,6 +101,8 @@ export interface Config {
   machineNodeFile: string
   machineRunnerFile: string
   machineNpmFile: string | undefined
+  /** Blank machines that are kept ready for first deploys. */
+  warm: WarmMachines
   /** Addresses and networks of routers: machines let nobody else in. */
   routerAddresses: readonly string[]
 }
@@ -131,10 +135,6 @@ export interface DepositChain {
   /** How many blocks are asked for at once; providers limit it, and it shrinks by itself when they refuse. */
   windowBlocks: number
   pollSeconds: number
-}
-
-export class ConfigError extends Error {
-  override name = 'ConfigError'
 }
 
 export function readConfig(
@@ -231,6 +231,7 @@ export function readConfig(
     machineNodeFile: text('MACHINE_NODE_FILE'),
     machineRunnerFile: text('MACHINE_RUNNER_FILE'),
     machineNpmFile: optional('MACHINE_NPM_FILE'),
+    warm: warmMachinesOf(env),
     routerAddresses: routerAddresses(text('ROUTER_ADDRESSES', '127.0.0.0/8')),
   }
   if (!databaseUrl) {

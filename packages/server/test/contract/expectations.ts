@@ -126,6 +126,7 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   listCardPayments: operator,
   creditCardPayment: operator,
   refundCardPayment: operator,
+  showWarmMachines: operator,
   listStuckOperations: operator,
   listActs: operator,
 }

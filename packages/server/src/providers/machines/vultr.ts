@@ -13,6 +13,7 @@ import {
   type VultrMethod,
 } from './vultr-call.ts'
 import { ensureNetwork, listSpareNetworks, type MachineNetwork, type SpareNetwork } from './vultr-network.ts'
+import { PricedPlan, planPrices } from './vultr-prices.ts'
 import {
   Availability,
   Instance,
@@ -38,7 +39,8 @@ export interface ProviderMachine {
 export interface MachineOrder {
   label: string
   plan: string
-  agentId: string
+  /** Absent for a machine that waits for its first agent. */
+  agentId?: string
   /** Shell script of the first boot. Readable inside the machine: nothing secret but what is used up once. */
   userData: string
   /** Provider's id of the snapshot that its disk is made from; a blank disk without it. */
@@ -94,6 +96,8 @@ export interface Machines {
   listOurSnapshots(): Promise<ProviderSnapshot[]>
   /** A snapshot that is not there counts as deleted. */
   deleteSnapshot(id: string): Promise<void>
+  /** The provider's price of a whole month of a plan, in micro-USD; undefined for one that it does not sell. */
+  monthlyMicros(plan: string): Promise<bigint | undefined>
   /** Private networks and firewall groups that this environment has beyond the ones in use. */
   listSpareNetworks(): Promise<SpareNetwork[]>
   /** One that is in use after all stays. */
@@ -190,6 +194,11 @@ export function openMachines(
     return stock.plans.includes(plan)
   }
 
+  const priceOf = planPrices(async () => {
+    const pages = await everyPage('/plans', Page.extend({ plans: z.array(PricedPlan) }))
+    return pages.flatMap(({ plans }) => plans)
+  })
+
   return {
     async create(order) {
       let place: MachineNetwork
@@ -209,7 +218,7 @@ export function openMachines(
         user_data: Buffer.from(order.userData).toString('base64'),
         attach_vpc: [place.vpcId],
         firewall_group_id: place.firewallGroupId,
-        tags: [...ours, `agent:${order.agentId}`],
+        tags: [...ours, order.agentId === undefined ? 'warm' : `agent:${order.agentId}`],
         enable_ipv6: false,
         backups: 'disabled',
         activation_email: false,
@@ -273,6 +282,7 @@ export function openMachines(
       if (isMissing(answer)) return
       expectSuccess(answer)
     },
+    monthlyMicros: priceOf,
     listSpareNetworks: () => listSpareNetworks(networkCalls, shared),
     async deleteSpareNetwork(kind, id) {
       const path = kind === 'vpc' ? '/vpcs' : '/firewalls'
