@@ -18,6 +18,7 @@ const agent = {
   release: null,
   domains: [],
   suspendsAt: null,
+  transfer: null,
   snapshotDeletedAt: null,
 }
 const release: Release = {

@@ -14,6 +14,7 @@ const agent: Agent = {
   release: { id: 'rel_1', number: 1 },
   domains: [],
   suspendsAt: null,
+  transfer: null,
   snapshotDeletedAt: null,
 }
 const release: Release = {

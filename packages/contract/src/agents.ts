@@ -55,6 +55,18 @@ export const Agent = z.strictObject({
   /** The release that serves. */
   release: z.strictObject({ id: z.string(), number: z.int() }).nullable(),
   domains: z.array(z.strictObject({ hostname: z.string(), status: z.string() })),
+  /**
+   * What it has sent in this calendar month (UTC), as the provider counts it now and then; null before it has counted.
+   * `overageMicros` is what the provider asks for what is beyond; it is not charged.
+   */
+  transfer: z
+    .strictObject({
+      month: z.string(),
+      sentBytes: z.int(),
+      includedBytes: z.int(),
+      overageMicros: Micros,
+    })
+    .nullable(),
   /** Null while nothing burns. */
   suspendsAt: Time.nullable(),
   snapshotDeletedAt: Time.nullable(),

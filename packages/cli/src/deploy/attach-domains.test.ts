@@ -18,6 +18,7 @@ const agent = {
   release: { id: 'rel_1', number: 1 },
   domains: [],
   suspendsAt: null,
+  transfer: null,
   snapshotDeletedAt: null,
 }
 const live: Release = {

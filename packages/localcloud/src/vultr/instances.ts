@@ -152,10 +152,14 @@ export function instanceRoutes(state: KeptState<VultrState>, machines: Machines,
   )
 
   app.get('/instances/:id/bandwidth', (c) => {
-    find(c.req.param('id'))
-    const today = new Date(clock.now()).toISOString().slice(0, 10)
-    // Traffic on loopback costs nobody anything and is not counted.
-    return c.json({ bandwidth: { [today]: { incoming_bytes: 0, outgoing_bytes: 0 } } })
+    const { traffic = {} } = find(c.req.param('id'))
+    const range = Number(c.req.query('date_range') ?? 30)
+    if (!Number.isInteger(range) || range < 1 || range > 60) throw new Refused(400, 'Invalid date_range.')
+    const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10)
+    const first = dayOf(clock.now() - range * 86_400_000)
+    const days = Object.entries(traffic).filter(([day]) => day >= first)
+    const today = { [dayOf(clock.now())]: { incoming_bytes: 0, outgoing_bytes: 0 } }
+    return c.json({ bandwidth: { ...today, ...Object.fromEntries(days) } })
   })
 
   function find(id: string): Instance {

@@ -23,6 +23,8 @@ export interface Instance {
   /** Its address in 127.64.0.0/10, its own for life. */
   address: string
   defaultPassword: string
+  /** What it has received and sent, by day (UTC). Loopback costs nobody anything, so it is only what a test says. */
+  traffic?: Record<string, { incoming_bytes: number; outgoing_bytes: number }>
   /** What runs it on this machine now; after a crash, what may still have to be ended. */
   process: MachineProcess | null
 }

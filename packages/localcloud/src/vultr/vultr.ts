@@ -89,6 +89,26 @@ function vultrControls(state: KeptState<VultrState>, machines: Machines): Hono {
       return c.json({ error: 'There is no such machine.' }, 404)
     return c.text(readKeptFile(machines.consoleFile(id)) ?? '')
   })
+  app.post('/machines/:id/traffic', async (c) => {
+    const instance = state.value.instances.find((one) => one.id === c.req.param('id'))
+    if (!instance) return c.json({ error: 'There is no such machine.' }, 404)
+    const asked: unknown = await c.req.json().catch(() => undefined)
+    const { day, incomingBytes = 0, outgoingBytes = 0 } = (asked ?? {}) as Record<string, unknown>
+    if (
+      typeof day !== 'string' ||
+      !/^\d{4}-\d\d-\d\d$/.test(day) ||
+      !isBytes(incomingBytes) ||
+      !isBytes(outgoingBytes)
+    ) {
+      return c.json({ error: 'Send {"day": "2026-01-31", "incomingBytes": 0, "outgoingBytes": 0}.' }, 400)
+    }
+    instance.traffic = {
+      ...instance.traffic,
+      [day]: { incoming_bytes: incomingBytes, outgoing_bytes: outgoingBytes },
+    }
+    state.save()
+    return c.json({ traffic: instance.traffic })
+  })
   app.get('/settings', (c) => c.json(state.value.settings))
   app.post('/settings', async (c) => {
     const asked: unknown = await c.req.json().catch(() => undefined)
@@ -101,6 +121,9 @@ function vultrControls(state: KeptState<VultrState>, machines: Machines): Hono {
   })
   return app
 }
+
+const isBytes = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 function readSettings(asked: unknown): Partial<VultrSettings> | undefined {
   if (typeof asked !== 'object' || asked === null) return undefined

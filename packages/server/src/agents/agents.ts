@@ -4,7 +4,7 @@ import type { Role } from '@agentctl/contract/endpoint.ts'
 import { zeroAtOf } from '../billing/runway.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
-import { secondsAfter } from '../platform/clock.ts'
+import { secondsAfter, startOfMonth } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
@@ -15,6 +15,7 @@ import { suffixedLabel, wantedLabel } from './labels.ts'
 import { failReleasesUnderWay, lockAgent, setAgentDeleted } from './lifecycle-store.ts'
 import { meterAgent } from './metering.ts'
 import { type AgentRow, findAgentById, findAgentByName, insertAgent, listAgentRows } from './store.ts'
+import { transfersOf } from './transfer.ts'
 
 const DAY_SECONDS = 86_400
 const LABEL_TRIES = 5
@@ -31,7 +32,12 @@ function agentView(
   {
     zeroAt,
     domains = [],
-  }: { zeroAt?: Date | null | undefined; domains?: readonly AgentDomain[] | undefined },
+    transfer = null,
+  }: {
+    zeroAt?: Date | null | undefined
+    domains?: readonly AgentDomain[] | undefined
+    transfer?: Agent['transfer'] | undefined
+  },
 ): Agent {
   const snapshotDeletedAt =
     agent.snapshotDeleteAt ?? (zeroAt ? secondsAfter(zeroAt, deps.config.graceDays * DAY_SECONDS) : null)
@@ -48,6 +54,7 @@ function agentView(
         ? { id: agent.releaseId, number: agent.releaseNumber }
         : null,
     domains: domains.map(({ hostname, status }) => ({ hostname, status })),
+    transfer,
     suspendsAt: zeroAt?.toISOString() ?? null,
     snapshotDeletedAt: snapshotDeletedAt?.toISOString() ?? null,
   }
@@ -68,15 +75,15 @@ export async function agentViews(
   for (const account of new Set(burning.map(({ ownerAccountId }) => ownerAccountId))) {
     zeroAt.set(account, await zeroAtOf(deps.db.jobs, account, deps.clock.now()))
   }
-  const found = await listDomainsOf(
-    deps.db.jobs,
-    agents.map(({ id }) => id),
-  )
+  const ids = agents.map(({ id }) => id)
+  const found = await listDomainsOf(deps.db.jobs, ids)
+  const transfers = await transfersOf(deps.db.jobs, startOfMonth(deps.clock.now()), ids)
   const domains = Map.groupBy(found, ({ agentId }) => agentId)
   return agents.map((agent) =>
     agentView(deps, agent, {
       zeroAt: burning.includes(agent) ? zeroAt.get(agent.ownerAccountId) : undefined,
       domains: domains.get(agent.id),
+      transfer: transfers.get(agent.id),
     }),
   )
 }

@@ -11,6 +11,7 @@ import { visitRest } from './rest-operation.ts'
 import { visitRetention } from './retention.ts'
 import { visitSnapshotRemoval } from './snapshot-removal.ts'
 import { visitSweep } from './sweep.ts'
+import { visitTransfer } from './transfer-operation.ts'
 import { visitWarmMachine } from './warm-operation.ts'
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'blobs' | 'log'>
@@ -28,6 +29,7 @@ export function agentWork(deps: Parts): Record<string, Work> {
     'delete-agent': (operation, lease) => visitDeletion(deps, operation, lease),
     'watch-credits': (operation, lease) => visitCreditWatch(deps, operation, lease),
     'watch-silence': (operation, lease) => visitSilence(deps, operation, lease),
+    'poll-transfer': (operation, lease) => visitTransfer(deps, operation, lease),
     sweep: (operation, lease) => visitSweep(deps, operation, lease),
     retention: (operation, lease) => visitRetention(deps, operation, lease),
   }
@@ -40,6 +42,7 @@ export async function scheduleAgentWork({ db, clock }: Pick<Deps, 'db' | 'clock'
     keepWarmSchedule,
     { kind: 'watch-credits', subject: 'watch-credits:agents' },
     { kind: 'watch-silence', subject: 'watch-silence:machines' },
+    { kind: 'poll-transfer', subject: 'transfer:machines' },
     { kind: 'retention', subject: 'retention:agents' },
   ]) {
     await startOperation(db.jobs, { kind, subject, namespaceId: null, now: clock.now() })

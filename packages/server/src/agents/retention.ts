@@ -5,6 +5,7 @@ import { unneededBlobs } from './blob-store.ts'
 import { LOG_DAYS, UNUSED_BLOB_DAYS } from './limits.ts'
 import { deleteGoneMachines, deleteLogsBefore, listUnusedBlobs, markBlobsUsed } from './retention-store.ts'
 import { deleteStrayFiles } from './stray-files.ts'
+import { deleteTransfersBefore } from './transfer-store.ts'
 
 const DAY_SECONDS = 86_400
 /** Rows of machines and sightings that are gone. */
@@ -26,6 +27,7 @@ export async function visitRetention(
   const more = await lease.write(async (tx) => {
     const logs = await deleteLogsBefore(tx, before(LOG_DAYS), AT_ONCE)
     await deleteGoneMachines(tx, before(MACHINE_DAYS))
+    await deleteTransfersBefore(tx, before(MACHINE_DAYS))
     const unused = await listUnusedBlobs(tx, before(UNUSED_BLOB_DAYS), AT_ONCE)
     const byAccount = Map.groupBy(unused, ({ accountId }) => accountId)
     let deleted = 0

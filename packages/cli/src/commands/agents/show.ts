@@ -1,5 +1,7 @@
+import type { Agent } from '@agentctl/contract/agents.ts'
 import { defineCommand, required } from '../../command.ts'
 import { shownName } from '../../domains/domain-text.ts'
+import { dollars } from '../../money.ts'
 import { pairs } from '../../table.ts'
 import { relative } from '../../times.ts'
 
@@ -14,22 +16,41 @@ export const show = defineCommand({
     })
     const now = new Date()
     const at = (time: string | null) => time && `${relative(time, now)} (${time})`
-    ctx.out.result(found, ({ id, name, namespace, url, status, size, region, release, domains, ...times }) =>
-      pairs([
-        ['name', name],
-        ['namespace', namespace],
-        ['url', url],
-        ['status', status],
-        ['release', release ? `${release.number} (${release.id})` : 'none serves'],
-        ['size', `${size} in ${region}`],
-        ...domains.map((domain): [string, string] => [
-          'domain',
-          `${shownName(domain.hostname)}: ${domain.status}`,
+    ctx.out.result(
+      found,
+      ({ id, name, namespace, url, status, size, region, release, domains, transfer, ...times }) =>
+        pairs([
+          ['name', name],
+          ['namespace', namespace],
+          ['url', url],
+          ['status', status],
+          ['release', release ? `${release.number} (${release.id})` : 'none serves'],
+          ['size', `${size} in ${region}`],
+          ['transfer', transfer && transferText(transfer)],
+          ...domains.map((domain): [string, string] => [
+            'domain',
+            `${shownName(domain.hostname)}: ${domain.status}`,
+          ]),
+          ['suspends', at(times.suspendsAt)],
+          ['snapshot goes', at(times.snapshotDeletedAt)],
+          ['id', id],
         ]),
-        ['suspends', at(times.suspendsAt)],
-        ['snapshot goes', at(times.snapshotDeletedAt)],
-        ['id', id],
-      ]),
     )
   },
 })
+
+const GB = 1_000_000_000
+
+/** Rounded down to whole GB. */
+function transferText({
+  month,
+  sentBytes,
+  includedBytes,
+  overageMicros,
+}: NonNullable<Agent['transfer']>): string {
+  const whole = (bytes: number): string => `${Math.floor(bytes / GB)} GB`
+  const text = `${whole(sentBytes)} sent in ${month}, of ${whole(includedBytes)} that the size includes`
+  return overageMicros === '0'
+    ? text
+    : `${text}; what is beyond costs ${dollars(overageMicros)}, which is not charged`
+}

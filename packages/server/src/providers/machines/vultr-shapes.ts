@@ -11,6 +11,7 @@ export const Instance = z.object({
   status: text,
   power_status: text,
   internal_ip: text.nullish(),
+  allowed_bandwidth: z.number().nullish(),
   date_created: Time,
 })
 
@@ -35,6 +36,11 @@ export type SharedNetwork = z.infer<typeof SharedNetwork>
 export const FirewallRules = z.object({ firewall_rules: z.array(z.object({ id: z.number() })) })
 export const Availability = z.object({ available_plans: z.array(text) })
 
+/** By day, in UTC. */
+export const Bandwidth = z.object({
+  bandwidth: z.record(text, z.object({ outgoing_bytes: z.number().nonnegative() })),
+})
+
 /** One page of a list. Without its `meta` nobody knows whether there is more. */
 export const Page = z.object({ meta: z.object({ links: z.object({ next: text.nullish() }) }) })
 
@@ -48,6 +54,7 @@ export function machineOf(instance: z.infer<typeof Instance>): ProviderMachine {
     status: instance.status,
     isOn: instance.power_status !== 'stopped',
     address: address || null,
+    includedGigabytes: instance.allowed_bandwidth ?? null,
     createdAt: new Date(instance.date_created),
   }
 }

@@ -16,6 +16,7 @@ import { ensureNetwork, listSpareNetworks, type MachineNetwork, type SpareNetwor
 import { PricedPlan, planPrices } from './vultr-prices.ts'
 import {
   Availability,
+  Bandwidth,
   Instance,
   machineOf,
   Page,
@@ -33,6 +34,8 @@ export interface ProviderMachine {
   isOn: boolean
   /** Address inside the VPC; null until the provider has given one. */
   address: string | null
+  /** What its plan lets it send in a month; null when the provider does not say. */
+  includedGigabytes: number | null
   createdAt: Date
 }
 
@@ -96,6 +99,8 @@ export interface Machines {
   listOurSnapshots(): Promise<ProviderSnapshot[]>
   /** A snapshot that is not there counts as deleted. */
   deleteSnapshot(id: string): Promise<void>
+  /** What it has sent on each day (UTC) of the last month; what comes in is free. Nothing for one that is not there. */
+  sentByDay(id: string): Promise<ReadonlyMap<string, bigint>>
   /** The provider's price of a whole month of a plan, in micro-USD; undefined for one that it does not sell. */
   monthlyMicros(plan: string): Promise<bigint | undefined>
   /** Private networks and firewall groups that this environment has beyond the ones in use. */
@@ -113,6 +118,7 @@ const REQUESTS_PER_SECOND = 10
 const STOCK_MS = 60_000
 const PER_PAGE = 500
 const PAGES_MAX = 100
+const MONTH_DAYS = 31
 
 export function openMachines(
   { vultr }: { vultr: VultrAccount },
@@ -281,6 +287,15 @@ export function openMachines(
       const answer = await call('DELETE', `/snapshots/${encodeURIComponent(id)}`)
       if (isMissing(answer)) return
       expectSuccess(answer)
+    },
+    async sentByDay(id) {
+      const answer = await call(
+        'GET',
+        `/instances/${encodeURIComponent(id)}/bandwidth?date_range=${MONTH_DAYS}`,
+      )
+      if (isMissing(answer)) return new Map()
+      const days = Object.entries(expectAnswer(answer, Bandwidth).bandwidth)
+      return new Map(days.map(([day, { outgoing_bytes: bytes }]) => [day, BigInt(Math.round(bytes))]))
     },
     monthlyMicros: priceOf,
     listSpareNetworks: () => listSpareNetworks(networkCalls, shared),
