@@ -33,8 +33,10 @@ export function cardWork(deps: Parts): Record<string, Work> {
   const { cards } = deps
   if (!cards) return {}
   return {
-    'card-event': (operation, lease) => visitCardEvent(deps, cards, operation, lease),
-    'look-at-card': (operation, lease) => visitPayment(deps, cards, operation, lease),
+    'card-event': async (operation, lease) =>
+      visitPayment(deps, cards, { operation, lease }, await toldIn(deps, operation)),
+    'look-at-card': (operation, lease) =>
+      visitPayment(deps, cards, { operation, lease }, decidedOn(operation)),
     'refund-card': (operation, lease) => visitRefund(deps, cards, operation, lease),
     'watch-checkout': (operation, lease) => visitCheckout(deps, cards, operation, lease),
     'reconcile-cards': (operation, lease) => visitReconciliation(deps, cards, operation, lease),
@@ -61,32 +63,26 @@ export async function receiveCardEvent(tx: Sql, event: CardEvent, now: Date): Pr
   return true
 }
 
-async function visitCardEvent(
-  deps: Parts,
-  cards: Cards,
-  operation: Operation,
-  lease: Lease,
-): Promise<Outcome | 'settled'> {
-  const event = await store.findCardEvent(deps.db.jobs, String(operation.stepData.event))
-  const view = event && (await lookAtPayment(cards, event))
-  if (!view) return { state: 'done' }
-  await settleAndEnd(deps, cards, { view, operation, lease, outcome: () => ({ state: 'done' }) })
-  return 'settled'
-}
-
-/** A look at a payment about which nothing was told, but something decided. */
+/** A look at a payment about which something was told, or decided; the last thing that its operation does. */
 async function visitPayment(
   deps: Parts,
   cards: Cards,
-  operation: Operation,
-  lease: Lease,
+  visit: { operation: Operation; lease: Lease },
+  at: store.CardEventRow | undefined,
 ): Promise<Outcome | 'settled'> {
-  const paymentId = String(operation.stepData.payment)
-  const view = await lookAtPayment(cards, { sessionId: null, paymentId })
+  const view = at && (await lookAtPayment(cards, at))
   if (!view) return { state: 'done' }
-  await settleAndEnd(deps, cards, { view, operation, lease, outcome: () => ({ state: 'done' }) })
+  await settleAndEnd(deps, cards, { ...visit, view, outcome: () => ({ state: 'done' }) })
   return 'settled'
 }
+
+const toldIn = ({ db }: Parts, { stepData }: Operation): Promise<store.CardEventRow | undefined> =>
+  store.findCardEvent(db.jobs, String(stepData.event))
+
+const decidedOn = ({ stepData }: Operation): store.CardEventRow => ({
+  sessionId: null,
+  paymentId: String(stepData.payment),
+})
 
 /** Gives money back that an operator has decided to; then its look takes the credits, as after every refund. */
 async function visitRefund(
@@ -103,7 +99,7 @@ async function visitRefund(
     const outcome = await cards.refund({ paymentId, key, amountCents })
     await lease.write((tx) => endRefund(tx, paymentId, outcome, deps.clock.now()))
   }
-  return visitPayment(deps, cards, operation, lease)
+  return visitPayment(deps, cards, { operation, lease }, decidedOn(operation))
 }
 
 /** Looks after a page although nothing is told: webhooks can be lost, and so can the answer that had the page. */

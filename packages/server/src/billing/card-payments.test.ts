@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { testDatabase } from '../../../../test/database.ts'
+import { secondsAfter } from '../platform/clock.ts'
 import { openPool } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import type { CardSession, TakenBack } from '../providers/cards/stripe.ts'
@@ -82,11 +83,13 @@ test('looks that come late, twice, in any order or at the same time end where th
       async (order, isParallel) => {
         const { id, ledgerAccount, session } = await openCheckout()
         const life = lifeOf(session)
+        let looks = 0
         const look = async (index: number): Promise<void> => {
           const view = life[index]?.view
           if (!view) throw new RangeError()
-          const settled = await db.work((tx) => settleCheckout(tx, view, { isLive: false, now }))
-          expect(settled).toBe('settled')
+          looks += 1
+          const at = { isLive: false, now: secondsAfter(now, looks) }
+          expect(await db.work((tx) => settleCheckout(tx, view, at))).toBe('settled')
         }
         if (isParallel) await Promise.all(order.map(look))
         else for (const index of order) await look(index)
@@ -109,6 +112,10 @@ test.each<[string, (session: CardSession) => Partial<CardSession>]>([
     'a payment that received less',
     ({ payment }) => ({ payment: payment && { ...payment, receivedCents: 1 } }),
   ],
+  [
+    'a session that says paid, whose payment is still on its way',
+    ({ payment }) => ({ payment: payment && { ...payment, status: 'processing' } }),
+  ],
   ['a session that says paid, without a payment', () => ({ payment: null })],
 ])('%s is a mismatch and credits nothing', async (_, change) => {
   const { ledgerAccount, session } = await openCheckout()
@@ -118,3 +125,24 @@ test.each<[string, (session: CardSession) => Partial<CardSession>]>([
   expect(await db.work((tx) => settleCheckout(tx, view, { isLive: false, now }))).toBe('mismatch')
   expect((await findBalance(db.jobs, ledgerAccount))?.balanceMicros).toBe(0n)
 })
+
+test.each(['expired', 'failed'] as const)(
+  'what was %s and is paid after all is paid, and stays so',
+  async (before) => {
+    const { id, ledgerAccount, session } = await openCheckout()
+    const paid = lifeOf(session)[2]?.view
+    if (!paid?.session.payment) throw new RangeError()
+    const over: CardSession =
+      before === 'expired'
+        ? { ...session, status: 'expired' }
+        : { ...session, status: 'complete', payment: { ...paid.session.payment, status: 'failed' } }
+    const look = async (view: CardPaymentView): Promise<string | undefined> => {
+      await db.work((tx) => settleCheckout(tx, view, { isLive: false, now }))
+      return (await store.findCheckout(db.jobs, id))?.status
+    }
+    expect(await look({ session: over, takenBack: [] })).toBe(before)
+    expect(await look(paid)).toBe('paid')
+    expect(await look({ session: over, takenBack: [] })).toBe('paid')
+    expect((await findBalance(db.jobs, ledgerAccount))?.balanceMicros).toBe(25_000_000n)
+  },
+)

@@ -31,6 +31,7 @@ test.each([
   ['another scheme', payload, header(at, { scheme: 'v0' })],
   ['another time', payload, header().replace(String(at), String(at + 1))],
   ['two times', payload, `t=${at + 60},${header()}`],
+  ['a second time behind the first', payload, `${header()},t=${at}`],
   ['no time', payload, header().replace(/t=\d+,/, '')],
   ['a time that is none', payload, header().replace(String(at), 'soon')],
   ['half a signature', payload, header().slice(0, -2)],
