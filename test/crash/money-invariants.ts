@@ -18,7 +18,13 @@ export const moneyInvariants: Invariant[] = [
     broken: ({ sql }) =>
       sentences(sql`
       select coalesce(transaction_key, 'all') || ' sums to ' || sum(amount_micros) as broken
-      from ledger_entries group by rollup (transaction_key) having sum(amount_micros) <> 0
+      from (
+        select transaction_key, amount_micros from ledger_entries
+        union all
+        -- Of accounts that were erased.
+        select record ->> 'transaction_key', (record ->> 'amount_micros')::bigint
+        from retained.records where table_name = 'ledger_entries') entries
+      group by rollup (transaction_key) having sum(amount_micros) <> 0
       union all
       select key || ' has no entries' from ledger_transactions t
       where amount_micros is not null

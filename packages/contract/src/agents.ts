@@ -73,6 +73,26 @@ export const Agent = z.strictObject({
 })
 export type Agent = z.infer<typeof Agent>
 
+export const AGENT_EXPORT_FORMAT = 'agentctl.agent.1'
+
+/** All that makes an agent what it is, so that it can be made again, here or elsewhere. */
+export const AgentExport = z.strictObject({
+  format: z.literal(AGENT_EXPORT_FORMAT),
+  exportedAt: Time,
+  name: Name,
+  /** Number of the release that this is. */
+  release: z.int(),
+  config: AgentConfig,
+  files: z.array(ManifestFile),
+  /** Names of its own that are attached, whether its configuration names them or not. */
+  domains: z.array(z.string()),
+  /** Names of its secrets; whoever imports it gives the values. */
+  secrets: z.array(EnvironmentName),
+  maxHourlyMicros: PositiveMicros.nullable(),
+  maxTotalMicros: PositiveMicros.nullable(),
+})
+export type AgentExport = z.infer<typeof AgentExport>
+
 const Price = z.strictObject({ hourlyMicros: Micros })
 /** Null values where nothing burns. */
 const Balance = z.strictObject({ creditsMicros: Micros, runwaySeconds: z.int().nullable() })
@@ -269,6 +289,24 @@ export const agentEndpoints = defineEndpoints({
       'spend_limit',
       'invalid_config',
     ],
+  },
+  'GET /v1/agents/:agent/export': {
+    id: 'exportAgent',
+    summary: 'Configuration, files, domains and names of secrets of an agent, to make it again',
+    access: { scope: 'agents:read', role: 'developer' },
+    query: inNamespace,
+    response: AgentExport,
+    problems: ['conflict'],
+  },
+  'POST /v1/agents/:agent/contents': {
+    id: 'exportContents',
+    summary: 'Contents of files of the release that is exported, as one stream',
+    access: { scope: 'agents:read', role: 'developer' },
+    query: inNamespace,
+    body: z.strictObject({ sha256s: z.array(Sha256).min(1).max(1000) }),
+    bodyBytesMax: 128 * 1024,
+    rawResponse: BLOB_STREAM_MEDIA_TYPE,
+    problems: ['conflict'],
   },
   'GET /v1/agents/:agent/logs': {
     id: 'readLogs',

@@ -6,6 +6,7 @@ import type { Endpoint, Params } from './endpoint.ts'
 import { identityEndpoints } from './identity.ts'
 import { operatorEndpoints } from './operators.ts'
 import { platformEndpoints } from './platform.ts'
+import { privacyEndpoints } from './privacy.ts'
 import { runnerEndpoints } from './runner.ts'
 
 /** Every endpoint of the service, once. */
@@ -15,6 +16,7 @@ export const endpoints = {
   ...billingEndpoints,
   ...agentEndpoints,
   ...domainEndpoints,
+  ...privacyEndpoints,
   ...operatorEndpoints,
   ...runnerEndpoints,
 }

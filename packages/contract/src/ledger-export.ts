@@ -1,3 +1,5 @@
+import { isSignedBy } from './signed-text.ts'
+
 // Read by the CLI offline and by anybody who wants to check their own books: no library, WebCrypto only.
 
 export const LEDGER_FORMAT = 'agentctl.ledger.1'
@@ -123,7 +125,7 @@ export async function verifyLedger(
   if (trustedKeys && !trustedKeys.includes(head.publicKey)) {
     return refuse('untrusted', null, `The head is signed by key ${head.keyId}, which is not the service's.`)
   }
-  if (!(await isSigned(ledgerAccount, head))) {
+  if (!(await isSignedBy(headText(ledgerAccount, head), head.publicKey, head.signature))) {
     return refuse('unsigned', null, 'The head does not carry a valid signature.')
   }
   if (entries.length < head.entries) {
@@ -155,17 +157,6 @@ async function sha256(before: Uint8Array<ArrayBuffer>, text: string): Promise<st
   whole.set(before)
   whole.set(tail, before.length)
   return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', whole)))
-}
-
-async function isSigned(ledgerAccount: string, head: LedgerHead): Promise<boolean> {
-  try {
-    const key = await crypto.subtle.importKey('raw', fromBase64(head.publicKey), 'Ed25519', false, ['verify'])
-    const text = new TextEncoder().encode(headText(ledgerAccount, head))
-    return await crypto.subtle.verify('Ed25519', key, fromBase64(head.signature), text)
-  } catch {
-    // A key or signature of the wrong length is as good as none.
-    return false
-  }
 }
 
 const MICROS = /^(0|-?[1-9]\d{0,18})$/
@@ -224,8 +215,4 @@ function fromHex(text: string): Uint8Array<ArrayBuffer> {
 
 function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 }

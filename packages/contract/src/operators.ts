@@ -74,6 +74,20 @@ export const WarmMachines = z.strictObject({
   budgetMicros: Micros.nullable(),
 })
 export type WarmMachines = z.infer<typeof WarmMachines>
+/** A request about personal data that came by mail, by post or on the phone; what was written is not kept. */
+export const RightsRequest = z.strictObject({
+  id: z.string(),
+  kind: z.enum(['access', 'correct', 'delete', 'export', 'other']),
+  cameBy: z.enum(['mail', 'post', 'phone']),
+  /** Null while it is not known whose account it is about, and when that has been deleted. */
+  account: z.string().nullable(),
+  receivedAt: Time,
+  dueAt: Time,
+  isOverdue: z.boolean(),
+  answeredAt: Time.nullable(),
+  outcome: z.enum(['done', 'refused']).nullable(),
+})
+export type RightsRequest = z.infer<typeof RightsRequest>
 
 /** For the people who run the service. Every call is written into a log of its own. */
 export const operatorEndpoints = defineEndpoints({
@@ -143,6 +157,37 @@ export const operatorEndpoints = defineEndpoints({
     summary: 'Blank machines that are kept ready, and what they cost',
     access: 'operator',
     response: WarmMachines,
+  },
+  'GET /v1/operator/rights-requests': {
+    id: 'listRightsRequests',
+    summary:
+      'Requests about personal data that wait for an answer, the first due first; or the newest of all',
+    access: 'operator',
+    query: z.strictObject({ all: z.enum(['true', 'false']).optional() }),
+    response: z.strictObject({ overdue: z.int(), requests: z.array(RightsRequest) }),
+  },
+  'POST /v1/operator/rights-requests': {
+    id: 'noteRightsRequest',
+    summary:
+      'Note a request about personal data that came by another way than the service; it is due in ten days',
+    access: 'operator',
+    status: 201,
+    body: z.strictObject({
+      kind: RightsRequest.shape.kind,
+      cameBy: RightsRequest.shape.cameBy,
+      account: AccountId.optional(),
+      /** When it came; now unless told. */
+      receivedAt: Time.optional(),
+    }),
+    response: RightsRequest,
+  },
+  'POST /v1/operator/rights-requests/:request/answer': {
+    id: 'answerRightsRequest',
+    summary: 'Note that a request about personal data has been answered',
+    access: 'operator',
+    body: z.strictObject({ outcome: z.enum(['done', 'refused']) }),
+    response: RightsRequest,
+    problems: ['conflict'],
   },
   'GET /v1/operator/operations': {
     id: 'listStuckOperations',

@@ -143,6 +143,20 @@ const table = {
     fix: 'Delete them first: agentctl agents delete NAME',
   },
 
+  // Rights
+  erasure_blocked: {
+    status: 409,
+    exit: 1,
+    title: 'Something has to come to an end before the account can be deleted',
+    fix: 'See what, and what to do: agentctl account delete --plan',
+  },
+  credits_left: {
+    status: 409,
+    exit: 1,
+    title: 'Credits are left, and they would be lost with the account',
+    fix: 'Ask for a refund first, by writing to the address of the policy; or give them up: agentctl account delete --forfeit',
+  },
+
   // Deploy
   invalid_config: {
     status: 400,
@@ -282,6 +296,12 @@ const table = {
     exit: 1,
     title: 'The ledger is not what the service signed',
     fix: 'Export it anew: agentctl billing history --json > ledger.json',
+  },
+  receipt_invalid: {
+    status: 422,
+    exit: 1,
+    title: 'The receipt is not what the service signed',
+    fix: 'Ask for it anew: agentctl account receipt --json > receipt.json',
   },
   usage: { status: 400, exit: 2, title: 'Wrong usage', fix: 'See: agentctl --help' },
   missing_answer: {

@@ -18,6 +18,7 @@ import { createApi } from './platform/http.ts'
 import type { RequestLimits } from './platform/request-limits.ts'
 import { VERSION } from './platform/version.ts'
 import { policyPage } from './privacy/policy-page.ts'
+import { rightsRoutes } from './privacy/rights-routes.ts'
 
 /** The whole API. `movable` is there in the local cloud only: with it the clock of everything can be moved. */
 export function createApp(
@@ -46,6 +47,7 @@ export function createApp(
   cardRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)
   domainRoutes(api, deps, stopping)
+  rightsRoutes(api, deps)
   operatorRoutes(api, deps)
   const openApi = openApiDocument({ url: deps.config.apiUrl, version: VERSION })
   api.on('GET /openapi.json', async () => Response.json(openApi))

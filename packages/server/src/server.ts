@@ -20,6 +20,7 @@ import { awaitMigrations, migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
 import { openRequestLimits } from './platform/request-limits.ts'
 import type { Secret } from './platform/secret.ts'
+import { rightsWork, scheduleRightsWork } from './privacy/rights-operations.ts'
 import { s3Blobs } from './providers/blobs/s3.ts'
 import { openCards } from './providers/cards/stripe.ts'
 import { openChain } from './providers/chain/evm.ts'
@@ -177,6 +178,7 @@ async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(
   await scheduleBillingWork(deps)
   await scheduleCardWork(deps)
   await scheduleOperatorWork(deps)
+  await scheduleRightsWork(deps)
   const worker = await startWorker(
     { ...deps, leaseSeconds: deps.config.leaseSeconds },
     {
@@ -186,6 +188,7 @@ async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(
       ...billingWork(deps),
       ...cardWork(deps),
       ...operatorWork(deps),
+      ...rightsWork(deps),
     },
   )
   const stopPreparing = deps.hostnames && keepPreparing(deps.hostnames, deps.log)

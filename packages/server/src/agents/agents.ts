@@ -190,6 +190,29 @@ export async function showAgent(
   return db.as({ account: caller.accountId }, (tx) => enterAgent(tx, caller, wanted, role))
 }
 
+/** False when it is deleted already; then nothing of this transaction may stay. */
+export async function endAgent(
+  tx: Sql,
+  agent: Pick<AgentRow, 'id' | 'namespaceId'>,
+  now: Date,
+): Promise<boolean> {
+  await cancelOperation(tx, agent.id, now)
+  const started = await startOperation(tx, {
+    kind: 'delete-agent',
+    subject: agent.id,
+    namespaceId: agent.namespaceId,
+    now,
+  })
+  const locked = await lockAgent(tx, agent.id)
+  if (!started || !locked) return false
+  const failure = { reason: 'agent_deleted', message: 'The agent was deleted.', logTail: [] }
+  await failReleasesUnderWay(tx, agent.id, failure, now)
+  await setAgentDeleted(tx, agent.id, now)
+  await wakeDomainsOf(tx, agent.id)
+  await meterAgent(tx, locked, 'suspended', now)
+  return true
+}
+
 /**
  * The agent is gone for everybody at once, and burns nothing from that moment; its machine and data go by an operation.
  * A deploy under way loses its lease in the same transaction, so that it cannot bring anything back.
@@ -204,20 +227,7 @@ export async function deleteAgent(
   const agent = await db.as({ account: caller.accountId }, (tx) => enterAgent(tx, caller, wanted, role))
   // Whoever may ask for it was looked at above; meters are set by the jobs role alone.
   await db.work(async (tx) => {
-    await cancelOperation(tx, agent.id, now)
-    const started = await startOperation(tx, {
-      kind: 'delete-agent',
-      subject: agent.id,
-      namespaceId: agent.namespaceId,
-      now,
-    })
-    const locked = await lockAgent(tx, agent.id)
-    if (!started || !locked) throw noSuchAgent()
-    const failure = { reason: 'agent_deleted', message: 'The agent was deleted.', logTail: [] }
-    await failReleasesUnderWay(tx, agent.id, failure, now)
-    await setAgentDeleted(tx, agent.id, now)
-    await wakeDomainsOf(tx, agent.id)
-    await meterAgent(tx, locked, 'suspended', now)
+    if (!(await endAgent(tx, agent, now))) throw noSuchAgent()
   })
   return { ...agent, status: 'deleted', releaseId: null, releaseNumber: null, rest: null }
 }

@@ -5,6 +5,7 @@ import type { Deps } from '../deps.ts'
 import type { Api } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
 import { lazyWakes } from '../platform/wakes.ts'
+import { exportAgent, exportContents } from './agent-export.ts'
 import { agentViews, createAgent, deleteAgent, listAgents, showAgent, viewOf } from './agents.ts'
 import { findAsset } from './assets.ts'
 import { deploy } from './deploys.ts'
@@ -93,6 +94,16 @@ function userRoutes(api: Api, deps: Parts, until: Until): void {
     const wanted = { release: params.release, waitSeconds, status, step }
     const wakes = await releaseWakes()
     return releaseView(await awaitRelease({ ...deps, wakes }, caller, wanted, asked(role), until(signal)))
+  })
+  api.on('GET /v1/agents/:agent/export', (request) =>
+    exportAgent(deps, request.caller, about(request), asked(request.role)),
+  )
+  api.on('POST /v1/agents/:agent/contents', async (request) => {
+    const wanted = { ...about(request), sha256s: request.body.sha256s }
+    return streamed(
+      await exportContents(deps, request.caller, wanted, asked(request.role)),
+      BLOB_STREAM_MEDIA_TYPE,
+    )
   })
   api.on('GET /v1/agents/:agent/logs', async (request) => {
     const { since, tail, grep, follow } = request.query

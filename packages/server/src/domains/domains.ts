@@ -24,6 +24,7 @@ import {
   findHolder,
   insertDomain,
   listDomainRows,
+  listHeldBy,
   setAttended,
   setEnding,
 } from './store.ts'
@@ -234,6 +235,18 @@ export async function awaitDomain(
   } finally {
     wake.close()
   }
+}
+
+/** Begins the end of all that an account has. How many are not gone yet. */
+export async function endDomainsOf(tx: Sql, accountId: string): Promise<number> {
+  const held = await listHeldBy(tx, accountId)
+  for (const { id, ending } of held) {
+    if (ending !== null) continue
+    // The operation first, as everybody who locks both does.
+    await wakeOperation(tx, id)
+    await setEnding(tx, id, { ending: 'removed', step: 'It is being taken away from Cloudflare.' })
+  }
+  return held.length
 }
 
 /** Begins its end; the operation takes it away at the provider, and only then is the name free. */

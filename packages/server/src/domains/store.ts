@@ -85,6 +85,15 @@ export async function countHeld(sql: Sql, accountId: string): Promise<number> {
   return row?.count ?? 0
 }
 
+export function listHeldBy(
+  sql: Sql,
+  accountId: string,
+): Promise<{ id: string; ending: DomainRow['ending'] }[]> {
+  return sql<{ id: string; ending: DomainRow['ending'] }[]>`
+    select d.id, d.ending from domains d join namespaces n on n.id = d.namespace_id
+    where n.owner_account_id = ${accountId} and d.status in ('pending', 'verifying', 'live') order by d.id`
+}
+
 export interface Wish {
   id: string
   namespaceId: string

@@ -1,4 +1,4 @@
-import type { FoundAccount } from '@agentctl/contract/operators.ts'
+import type { FoundAccount, RightsRequest } from '@agentctl/contract/operators.ts'
 import { showWarmMachines } from '../agents/warm-view.ts'
 import { creditCardPayment, listCardPayments, refundCardPayment } from '../billing/card-review.ts'
 import {
@@ -12,6 +12,7 @@ import type { Deps } from '../deps.ts'
 import type { Api } from '../platform/http.ts'
 import { findFor, requireAccount } from './accounts.ts'
 import { enact } from './acts.ts'
+import { answerRequest, listRequests, noteRequest } from './rights-requests.ts'
 import * as store from './store.ts'
 
 /** Trying again mends what is only slow or away for a moment; after so many times somebody should look. */
@@ -69,6 +70,26 @@ export function operatorRoutes(
   api.on('GET /v1/operator/warm-machines', ({ caller }) =>
     enact(deps, { ...caller, act: 'showWarmMachines', subject: '' }, (tx, now) =>
       showWarmMachines(deps, tx, now),
+    ),
+  )
+  api.on('GET /v1/operator/rights-requests', ({ caller, query }) =>
+    enact(deps, { ...caller, act: 'listRightsRequests', subject: '' }, (tx, now) =>
+      listRequests(tx, query.all === 'true', now),
+    ),
+  )
+  api.on('POST /v1/operator/rights-requests', ({ caller, body }) =>
+    enact(
+      deps,
+      { ...caller, act: 'noteRightsRequest', subject: ({ id }: RightsRequest) => id },
+      async (tx, now) => {
+        if (body.account !== undefined) await requireAccount(tx, body.account)
+        return noteRequest(tx, body, now)
+      },
+    ),
+  )
+  api.on('POST /v1/operator/rights-requests/:request/answer', ({ caller, params: { request }, body }) =>
+    enact(deps, { ...caller, act: 'answerRightsRequest', subject: request }, (tx, now) =>
+      answerRequest(tx, { id: request, outcome: body.outcome, now }),
     ),
   )
   api.on('GET /v1/operator/operations', ({ caller }) =>

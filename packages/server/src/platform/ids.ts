@@ -9,6 +9,7 @@ export type IdPrefix =
   | 'chl'
   | 'dep'
   | 'dom'
+  | 'era'
   | 'inv'
   | 'key'
   | 'lac'
@@ -19,6 +20,7 @@ export type IdPrefix =
   | 'opa'
   | 'rel'
   | 'req'
+  | 'rrq'
   | 'ses'
   | 'snp'
 

@@ -226,6 +226,8 @@ export function paramOf(name: string, tenant: Tenant, missing: boolean): string 
     account: tenant.guest,
     sha256: 'ab'.repeat(32),
     payment: 'base:0x1:0',
+    erasure: `era_${'0'.repeat(20)}`,
+    request: `rrq_${'0'.repeat(20)}`,
   }
   const value = there[name]
   if (value === undefined) throw new Error(`Say in matrix.ts what {${name}} of a tenant is.`)
