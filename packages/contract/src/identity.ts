@@ -191,7 +191,7 @@ export const identityEndpoints = defineEndpoints({
   },
   'POST /v1/account/phone/verify': {
     id: 'linkPhone',
-    summary: 'Link the phone; it replaces the one before',
+    summary: 'Link the phone; it replaces the one before, and every other session ends',
     access: 'session',
     body: z.strictObject({ challengeId: z.string(), code: Code }),
     response: Account,
@@ -214,11 +214,16 @@ export const identityEndpoints = defineEndpoints({
   },
   'POST /v1/account/wallets/verify': {
     id: 'linkWallet',
-    summary: 'Link the wallet',
+    summary: 'Link the wallet, beside the others or in the place of one; every other session ends',
     access: 'session',
-    body: z.strictObject({ message: z.string().max(4096), signature: Signature }),
+    body: z.strictObject({
+      message: z.string().max(4096),
+      signature: Signature,
+      /** The wallet that it takes the place of. */
+      replaces: Address.optional(),
+    }),
     response: Account,
-    problems: ['login_failed', 'login_method_taken', 'reauthentication_required', 'conflict'],
+    problems: ['login_failed', 'login_method_taken', 'reauthentication_required', 'conflict', 'not_found'],
   },
   'POST /v1/account/proofs/phone': {
     id: 'startPhoneProof',

@@ -11,6 +11,7 @@ import { requireRecentLogin } from './access.ts'
 import { findAccount, insertAccount, lockAccount } from './account-store.ts'
 import {
   deletePhone,
+  deleteWallet,
   findAccountByProof,
   insertLoginMethod,
   listWallets,
@@ -135,13 +136,16 @@ async function insertFirstNamespace(tx: Sql, accountId: string, now: Date): Prom
 }
 
 /**
- * Adds a proven phone or wallet to the account. A phone takes the place of the one before, and then every other
- * session ends: whoever has the old phone is out.
+ * Policy 7b: adds a proven phone or wallet to the account. A phone takes the place of the one before, a wallet that of
+ * the one that is named. Every other session ends: whoever has what was replaced, or a session that they should not
+ * have, is out. Repeated, it is the same.
  */
 export async function linkLoginMethod(
   deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
   caller: Caller,
   proof: Proof,
+  /** Address of the wallet that a wallet takes the place of. */
+  replaces?: string,
 ): Promise<void> {
   const { db, clock } = deps
   const { accountId } = caller
@@ -152,16 +156,27 @@ export async function linkLoginMethod(
     await lockAccount(tx, accountId)
     await lockProof(tx, proof)
     const holder = await findAccountByProof(tx, proof)
+    if (holder !== undefined && holder !== accountId) throw new Problem('login_method_taken')
+    if (proof.method === 'wallet' && replaces !== undefined) {
+      const isGone = await deleteWallet(tx, accountId, replaces.toLowerCase(), proof.address)
+      // Where the new one is linked already, an earlier try has done all of it.
+      if (!isGone && holder === undefined) throw noSuchWallet()
+    }
     if (holder === accountId) return
-    if (holder !== undefined) throw new Problem('login_method_taken')
     if (proof.method === 'wallet' && (await listWallets(tx, accountId)).length >= WALLETS_MAX) {
       throw new Problem('conflict', `An account has at most ${WALLETS_MAX} wallets.`, {
         fix: 'Use one of those that are linked: agentctl account show',
       })
     }
-    const replaces = proof.method === 'phone' && (await deletePhone(tx, accountId))
+    if (proof.method === 'phone') await deletePhone(tx, accountId)
     await insertLoginMethod(tx, accountId, proof, now)
-    if (replaces) await deleteOtherSessions(tx, accountId, caller.credentialId)
+    await deleteOtherSessions(tx, accountId, caller.credentialId)
+  })
+}
+
+function noSuchWallet(): Problem {
+  return new Problem('not_found', 'The wallet that is to be replaced is not linked to your account.', {
+    fix: 'See which are: agentctl account show',
   })
 }
 

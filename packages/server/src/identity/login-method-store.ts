@@ -42,9 +42,20 @@ export async function moveToNewestPepper(tx: Sql, accountId: string, phone: Hash
     where account_id = ${accountId} and phone_hmac = any(${tx.array(phone.olderHmacs)})`
 }
 
-/** Whether the account had a phone. */
-export async function deletePhone(tx: Sql, accountId: string): Promise<boolean> {
-  const rows = await tx`delete from phones where account_id = ${accountId} returning account_id`
+export async function deletePhone(tx: Sql, accountId: string): Promise<void> {
+  await tx`delete from phones where account_id = ${accountId}`
+}
+
+/** Whether the account had this wallet; the one that takes its place is left alone. */
+export async function deleteWallet(
+  tx: Sql,
+  accountId: string,
+  address: string,
+  successor: string,
+): Promise<boolean> {
+  const rows = await tx`
+    delete from wallets where account_id = ${accountId} and address = ${address} and address <> ${successor}
+    returning address`
   return rows.length > 0
 }
 

@@ -63,8 +63,9 @@ export function proofRoutes(api: Api, deps: ProofDeps, pace: Paces): void {
   api.on('POST /v1/account/wallets/verify', async ({ caller, body, clientAddress }) => {
     requireRecentLogin(caller, deps.clock.now())
     const { accountId } = caller
-    const signed = { ...body, clientAddress, purpose: 'link', accountId } as const
-    await linkLoginMethod(deps, caller, await verifyWallet(deps, signed, pace.chain))
+    const { message, signature, replaces } = body
+    const signed = { message, signature, clientAddress, purpose: 'link', accountId } as const
+    await linkLoginMethod(deps, caller, await verifyWallet(deps, signed, pace.chain), replaces)
     return shownAccount(deps, caller)
   })
 }
