@@ -28,6 +28,8 @@ export interface StoredConfig {
   pending?: Record<string, PendingLogin>
   /** That wallet data is public on chain has been said. */
   walletNoticeShown?: boolean
+  /** By API: the deletion of an account that was asked for here, and what shows its receipt. */
+  erasures?: Record<string, { id: string; token: string }>
   /** By API: the public keys that signed its ledgers, kept so that a forged export is noticed offline. */
   ledgerKeys?: Record<string, string[]>
 }

@@ -1,9 +1,14 @@
 import type { Group } from './command.ts'
+import { remove as deleteAccount } from './commands/account/delete.ts'
+import { exportAccount } from './commands/account/export.ts'
+import { receipt } from './commands/account/receipt.ts'
 import { list as listSessions } from './commands/account/sessions/list.ts'
 import { revoke as revokeSession } from './commands/account/sessions/revoke.ts'
 import { show as showAccount } from './commands/account/show.ts'
 import { update as updateAccount } from './commands/account/update.ts'
 import { remove as deleteAgent } from './commands/agents/delete.ts'
+import { exportAgent } from './commands/agents/export.ts'
+import { importAgent } from './commands/agents/import.ts'
 import { list as listAgents } from './commands/agents/list.ts'
 import { logs } from './commands/agents/logs.ts'
 import { open } from './commands/agents/open.ts'
@@ -48,13 +53,16 @@ import { rename } from './commands/namespaces/rename.ts'
 import { use } from './commands/namespaces/use.ts'
 import { notices } from './commands/notices.ts'
 import { accept } from './commands/operator/accept.ts'
+import { answer } from './commands/operator/answer.ts'
 import { cards } from './commands/operator/cards.ts'
 import { find } from './commands/operator/find.ts'
 import { log as operatorLog } from './commands/operator/log.ts'
+import { note } from './commands/operator/note.ts'
 import { operations } from './commands/operator/operations.ts'
 import { payments } from './commands/operator/payments.ts'
 import { refund } from './commands/operator/refund.ts'
 import { resolve } from './commands/operator/resolve.ts'
+import { rights } from './commands/operator/rights.ts'
 import { warm } from './commands/operator/warm.ts'
 import { importSecrets } from './commands/secrets/import.ts'
 import { list as listSecrets } from './commands/secrets/list.ts'
@@ -73,7 +81,7 @@ export const program: Group = {
     init,
     deploy,
     agents: {
-      summary: 'See, follow, stop, start, roll back and delete agents',
+      summary: 'See, follow, stop, start, roll back, move and delete agents',
       commands: {
         list: listAgents,
         show: showAgent,
@@ -84,6 +92,8 @@ export const program: Group = {
         restart,
         releases,
         rollback,
+        export: exportAgent,
+        import: importAgent,
         delete: deleteAgent,
       },
     },
@@ -118,10 +128,13 @@ export const program: Group = {
       commands: { balance, deposit, usage, history, limits, prices, verify },
     },
     account: {
-      summary: 'See your account, link a phone or wallet, end sessions',
+      summary: 'See, export, change and delete your account, end sessions',
       commands: {
         show: showAccount,
         update: updateAccount,
+        export: exportAccount,
+        delete: deleteAccount,
+        receipt,
         sessions: {
           summary: 'See and end the sessions of your account',
           commands: { list: listSessions, revoke: revokeSession },
@@ -131,8 +144,21 @@ export const program: Group = {
     notices,
     // For the people who run a service: not among the commands that the first page of the help shows.
     operator: {
-      summary: 'Decide about payments that the service itself cannot, as somebody who runs it',
-      commands: { find, payments, resolve, cards, accept, refund, warm, operations, log: operatorLog },
+      summary: 'Decide what the service itself cannot, as somebody who runs it',
+      commands: {
+        find,
+        payments,
+        resolve,
+        cards,
+        accept,
+        refund,
+        warm,
+        rights,
+        note,
+        answer,
+        operations,
+        log: operatorLog,
+      },
     },
     doctor,
     completion: completionOf(() => program),

@@ -1,9 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { AgentConfig, AgentFile, ManifestFile, Size } from '@agentctl/contract/agent-config.ts'
 import type { DeployPlan, Release } from '@agentctl/contract/agents.ts'
-import type { ResponseOf } from '@agentctl/contract/api.ts'
 import { amountOrNone } from '../amount-option.ts'
 import { choice, defineCommand, duration, flag, optional, unless } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -13,7 +11,7 @@ import { completeConfig, type Detected } from '../deploy/detect.ts'
 import { type FolderFile, readFolder } from '../deploy/folder.ts'
 import { openHashCache } from '../deploy/hash-cache.ts'
 import { DEFAULT_WAIT_SECONDS, waitForRelease } from '../deploy/release-wait.ts'
-import { type Uploaded, uploadMissing } from '../deploy/upload.ts'
+import { sized, uploadAndDeploy } from '../deploy/upload-and-deploy.ts'
 import { Failure } from '../failure.ts'
 import { dollars } from '../money.ts'
 import { relative, roughly } from '../times.ts'
@@ -22,7 +20,6 @@ import { terms, WIDTH, wrap } from '../wrapped-text.ts'
 /** The contract's own list would bring its schema library into every start. */
 const sizes = ['nano', 'small', 'medium', 'large'] as const satisfies readonly Size[]
 
-type Deployed = ResponseOf<'POST /v1/deploys'>
 /** Micro-USD; null for none. */
 type Limits = Record<'maxHourlyMicros' | 'maxTotalMicros', string | null | undefined>
 
@@ -161,53 +158,6 @@ function requestOf(
     ...(maxHourlyMicros === undefined ? {} : { maxHourlyMicros }),
     ...(maxTotalMicros === undefined ? {} : { maxTotalMicros }),
   }
-}
-
-/** A blob that the service dropped between plan and deploy is sent once more. */
-async function uploadAndDeploy(
-  ctx: Context,
-  work: { plan: DeployPlan; request: ReturnType<typeof requestOf>; files: FolderFile[] },
-): Promise<{ uploaded: Uploaded; deployed: Deployed }> {
-  const { request, files } = work
-  const uploaded: Uploaded = { files: 0, bytes: 0 }
-  let { missing, missingBytes } = work.plan.upload
-  for (let again = false; ; again = true) {
-    if (missing.length > 0) {
-      const progress = ctx.progress(`Uploading ${missing.length} files, ${sized(missingBytes)}`)
-      try {
-        const { namespace } = work.plan.agent
-        const sent = await uploadMissing(ctx, { files, missing, namespace }, (bytes) => {
-          if (ctx.watched)
-            progress.say(`Uploading ${missing.length} files: ${sized(bytes)} of ${sized(missingBytes)}`)
-        })
-        uploaded.files += sent.files
-        uploaded.bytes += sent.bytes
-      } finally {
-        progress.stop()
-      }
-    }
-    // From here on the release may be there, even if its answer is not waited for.
-    ctx.onInterrupt(`Whether it was deployed is not known yet: agentctl agents releases ${request.name}`)
-    try {
-      const deployed = await ctx.api('POST /v1/deploys', {
-        body: request,
-        idempotencyKey: randomUUID(),
-        timeoutSeconds: 60,
-      })
-      return { uploaded, deployed }
-    } catch (error) {
-      if (again || !(error instanceof Failure) || error.code !== 'blobs_missing') throw error
-      const fresh = await ctx.api('POST /v1/deploys/plan', { body: request, repeatable: true })
-      missing = fresh.upload.missing
-      missingBytes = fresh.upload.missingBytes
-    }
-  }
-}
-
-function sized(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`
-  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`
-  return `${(bytes / 1_000_000).toFixed(1)} MB`
 }
 
 function headline(
