@@ -67,6 +67,17 @@ describe('is tried again', () => {
   })
 })
 
+test.each([
+  ['Try again in a minute.', 'The service is in trouble'],
+  ['Ask somebody.', 'The service is in trouble. Try again in 1 s.'],
+])('a refusal that says when, with "%s", says it once', async (fix, message) => {
+  const body = JSON.stringify({ code: 'unavailable', detail: 'The service is in trouble', fix })
+  const { api } = withAnswers(
+    Array.from({ length: 4 }, () => new Response(body, { status: 503, headers: { 'retry-after': '1' } })),
+  )
+  await expect(api('POST /v1/namespaces', { body: { name: 'demo' } })).rejects.toMatchObject({ message, fix })
+})
+
 describe('is not tried again', () => {
   test('a POST without an idempotency key', async () => {
     const { api, sent } = withAnswers([broken])

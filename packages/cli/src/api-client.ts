@@ -193,9 +193,13 @@ async function failureOf(response: Response): Promise<Failure> {
   }
   if (isProblem(body)) {
     const wait = retryAfter(response)
-    const again = wait === undefined ? '' : ` Try again in ${Math.ceil(wait / 1000)} s.`
-    return new Failure(body.code, `${body.detail || body.title}${again}`, {
-      fix: body.fix || problems[body.code].fix,
+    const fix = body.fix || problems[body.code].fix
+    // What has been waited for already, and is said below.
+    const isSaid = wait === undefined || fix.startsWith('Try again')
+    const what = body.detail || body.title
+    const again = isSaid ? '' : `${/[.!?]$/.test(what) ? '' : '.'} Try again in ${Math.ceil(wait / 1000)} s.`
+    return new Failure(body.code, `${what}${again}`, {
+      fix,
       requestId: body.requestId || requestId,
       next: typeable(`${body.fix}`),
     })

@@ -63,6 +63,7 @@ describe('billing balance', () => {
     expect(JSON.parse(below.stdout)).toEqual(burning)
     expect(errorOf(below)).toMatchObject({
       code: 'insufficient_credits',
+      message: 'The credits last 250 h, less than 251 h',
       next: ['agentctl billing deposit 25'],
     })
   })
@@ -81,7 +82,8 @@ describe('billing balance', () => {
     creditsMicros = '0'
     const none = await run('balance', '--min-runway', '1h')
     expect(none.code).toBe(5)
-    expect(none.stderr).toContain('There are no credits')
+    expect(none.stderr).toContain('There are no credits, less than 1 h')
+    expect(none.stdout).toContain('agents rest until a deposit')
     expect((await run('balance')).code).toBe(0)
   })
 })
@@ -286,6 +288,10 @@ describe('billing history', () => {
     `)
     expect((await run('history', '--csv', '--json')).code).toBe(2)
     expect((await run('history', '--all', '--limit', '1')).code).toBe(2)
+    expect(await run('history', '--kind', 'deposits')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('deposit, charge, refund, reversal'),
+    })
   })
 })
 

@@ -268,7 +268,9 @@ describe('a deposit from the wallet', () => {
     proxy.between.set('eth_estimateGas', async (_, pass) =>
       refusals++ < 2 ? { jsonrpc: '2.0', id: 1, error: { code: -32005, message: 'limit exceeded' } } : pass(),
     )
-    expect((await machine.run(['billing', 'deposit', '25'], { env: env(wallet) })).code).toBe(0)
+    const { code, stderr } = await machine.run(['billing', 'deposit', '25'], { env: env(wallet) })
+    expect(code).toBe(0)
+    expect(stderr).toContain('Asking the node of local…\n')
     expect(await arrived()).toBe(25_000_000n)
   })
 

@@ -179,3 +179,11 @@ describe('agents start', () => {
     `)
   })
 })
+
+test.each([
+  ['2999-01-01T00:00:00Z', 'snapshot goes  in '],
+  ['2020-01-01T00:00:00Z', 'snapshot went  '],
+])('agents show says of %s whether it is still to come', async (snapshotDeletedAt, said) => {
+  answers['GET /v1/agents/:agent'] = () => ({ ...agent, status: 'suspended', snapshotDeletedAt })
+  expect((await run('show', 'bot')).stdout).toContain(said)
+})

@@ -9,6 +9,17 @@ export function roughly(seconds: number): string {
   return `${Math.round(seconds / 86_400)} days`
 }
 
+/** An exact duration for people, in hours at the most: "71 h 29 min 30 s". */
+export function exactly(seconds: number): string {
+  const parts = [
+    [Math.floor(seconds / 3600), 'h'],
+    [Math.floor((seconds % 3600) / 60), 'min'],
+    [Math.floor(seconds % 60), 's'],
+  ] as const
+  const said = parts.filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}`)
+  return said.length === 0 ? '0 s' : said.join(' ')
+}
+
 /** "5 min ago", or "in 3 days". */
 export function relative(iso: string, now: Date): string {
   const seconds = (Date.parse(iso) - now.getTime()) / 1000

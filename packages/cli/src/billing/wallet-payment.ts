@@ -30,7 +30,7 @@ export async function payFromWallet(
   { amountMicros, linkedWallets, again, yes, wallet }: Payment,
 ): Promise<UnsettledPayment> {
   ctx.onInterrupt('Nothing was paid.')
-  const node = await openNode(ctx, chain)
+  const node = await whileAsking(ctx, chain, () => openNode(ctx, chain))
   const signer = await openLocalSigner(ctx, wallet)
   const from = signer.address
   const place = { apiUrl: ctx.address().url, chainId: chain.chainId, from }
@@ -40,15 +40,17 @@ export async function payFromWallet(
 
   // With the same number only one of the two can ever be mined; once the number is used up, this is a second payment.
   const replaces = earlier !== undefined && !(await isPlaceTaken(node, earlier)) ? earlier : undefined
-  const transaction = await prepareTransfer(node, {
-    chain,
-    from,
-    amountMicros: BigInt(amountMicros),
-    replaces: replaces && {
-      nonce: replaces.nonce,
-      offer: { tip: BigInt(replaces.gasOffer.tip), cap: BigInt(replaces.gasOffer.cap) },
-    },
-  })
+  const transaction = await whileAsking(ctx, chain, () =>
+    prepareTransfer(node, {
+      chain,
+      from,
+      amountMicros: BigInt(amountMicros),
+      replaces: replaces && {
+        nonce: replaces.nonce,
+        offer: { tip: BigInt(replaces.gasOffer.tip), cap: BigInt(replaces.gasOffer.cap) },
+      },
+    }),
+  )
   const what = printable(
     `${dollars(amountMicros)} in ${chain.token.symbol} on ${chain.chain} from ${from} to ${chain.address}`,
   )
@@ -81,6 +83,16 @@ export async function payFromWallet(
   ctx.out.note(`Paid ${what}.`)
   ctx.out.note(`Transaction ${payment.hash}`)
   return payment
+}
+
+/** A node that is slow to answer is asked for most of a minute: silence would look like a hang. */
+async function whileAsking<T>(ctx: Context, { chain }: PayableChain, ask: () => Promise<T>): Promise<T> {
+  const progress = ctx.progress(`Asking the node of ${chain}`)
+  try {
+    return await ask()
+  } finally {
+    progress.stop()
+  }
 }
 
 async function send(ctx: Context, node: ChainNode, payment: UnsettledPayment): Promise<void> {

@@ -1,4 +1,5 @@
 import type { ResponseOf } from '@agentctl/contract/api.ts'
+import type { LedgerEntry } from '@agentctl/contract/ledger-export.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
 import * as store from './store.ts'
@@ -48,12 +49,34 @@ export async function historyPage(
   }
 }
 
-function describe({ kind, reference }: { kind: string; reference: string }): string {
+function describe({ kind, reference, amountMicros }: LedgerEntry): string {
   if (kind === 'charge') {
-    const [since, until] = reference.split('/')
-    return until ? `Agents from ${since} to ${until}` : `Charge ${reference}`.trim()
+    const [since = '', until] = reference.split('/')
+    return until ? `Agents for ${span(since, until)}` : `Charge ${reference}`.trim()
   }
   if (kind === 'deposit') return `Deposit ${reference}`.trim()
-  if (kind === 'reversal') return `Taken back: ${reference}`.trim()
+  // What a bank or a chain takes back may come back once more.
+  if (kind === 'reversal')
+    return `${amountMicros.startsWith('-') ? 'Taken back' : 'Given back'}: ${reference}`.trim()
   return `Refund ${reference}`.trim()
+}
+
+const UNITS = [
+  ['days', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+] as const
+
+/** A length of time in the two largest units that it has: "14 days 1 h", "35 min 9 s". When it ended stands beside it. */
+function span(since: string, until: string): string {
+  let left = Math.round((Date.parse(until) - Date.parse(since)) / 1000)
+  const largest = UNITS.findIndex(([, seconds]) => left >= seconds)
+  if (largest === -1) return '0 s'
+  const parts = UNITS.slice(largest, largest + 2).map(([unit, seconds]) => {
+    const count = Math.floor(left / seconds)
+    left -= count * seconds
+    return count === 0 ? '' : `${count} ${count === 1 && unit === 'days' ? 'day' : unit}`
+  })
+  return parts.filter((part) => part !== '').join(' ')
 }

@@ -71,8 +71,8 @@ export function notRunning(absence: Absence, name: string): Refusal {
         ...refusal,
         title: 'This agent is suspended',
         detail:
-          'The credits of its owner ran out. A deposit within the grace period brings it back with its files.',
-        fix: 'If the agent is yours: agentctl billing deposit',
+          'The credits of its owner ran out. A deposit brings it back: within the grace period with its files, later without.',
+        fix: 'If the agent is yours: agentctl billing deposit 25',
       }
   }
 }

@@ -32,7 +32,10 @@ export const show = defineCommand({
             `${shownName(domain.hostname)}: ${domain.status}`,
           ]),
           ['suspends', at(times.suspendsAt)],
-          ['snapshot goes', at(times.snapshotDeletedAt)],
+          [
+            isGone(times.snapshotDeletedAt, now) ? 'snapshot went' : 'snapshot goes',
+            at(times.snapshotDeletedAt),
+          ],
           ['id', id],
         ]),
     )
@@ -54,3 +57,6 @@ function transferText({
     ? text
     : `${text}; what is beyond costs ${dollars(overageMicros)}, which is not charged`
 }
+
+const isGone = (deletedAt: string | null, now: Date): boolean =>
+  deletedAt !== null && Date.parse(deletedAt) <= now.getTime()

@@ -1,6 +1,6 @@
 import type { ResponseOf } from '@agentctl/contract/api.ts'
 import { LEDGER_FORMAT, type LedgerHead } from '@agentctl/contract/ledger-export.ts'
-import { defineCommand, flag, option, wholeNumber } from '../../command.ts'
+import { choice, defineCommand, flag, option, wholeNumber } from '../../command.ts'
 import type { Context } from '../../context.ts'
 import { Failure } from '../../failure.ts'
 import { dollars, plainDollars } from '../../money.ts'
@@ -15,6 +15,8 @@ interface Query {
   kind: string | undefined
 }
 
+/** What a customer's ledger holds; the service keeps payments of unknown wallets elsewhere. */
+const kinds = ['deposit', 'charge', 'refund', 'reversal'] as const
 const DEFAULT_LINES = 25
 const PAGE_MAX = 1000
 
@@ -26,7 +28,7 @@ export const history = defineCommand({
   options: {
     since: option('--since <time>', 'from then on: 7d, 2026-01-31, or 2026-01-31T12:00:00Z'),
     until: option('--until <time>', 'up to then'),
-    kind: option('--kind <kind>', 'only of this kind, such as deposit or charge'),
+    kind: choice('--kind <kind>', 'only of this kind', kinds),
     limit: wholeNumber('--limit <entries>', `at most so many, newest first (default ${DEFAULT_LINES})`, {
       min: 1,
       max: 1_000_000,
