@@ -59,7 +59,8 @@ describe('help', () => {
       })
       expect(page.stdout).toMatch(/Examples:|Help for one of them:/)
     }
-  })
+    // A process for each of some ninety pages: under load that takes more than the usual half minute.
+  }, 120_000)
 
   test('of a command', async () => {
     const { stdout } = await machine.run(['keys', 'create', '--help'])
