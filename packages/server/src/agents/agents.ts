@@ -3,7 +3,7 @@ import type { Agent } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
 import { zeroAtOf } from '../billing/runway.ts'
 import type { Deps } from '../deps.ts'
-import { enterNamespace } from '../identity/access.ts'
+import { enterNamespace, seeNamespace } from '../identity/access.ts'
 import { secondsAfter, startOfMonth } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
@@ -14,7 +14,7 @@ import { type AgentDomain, listDomainsOf, wakeDomainsOf } from './domain-store.t
 import { suffixedLabel, wantedLabel } from './labels.ts'
 import { failReleasesUnderWay, lockAgent, setAgentDeleted } from './lifecycle-store.ts'
 import { meterAgent } from './metering.ts'
-import { type AgentRow, findAgentById, findAgentByName, insertAgent, listAgentRows } from './store.ts'
+import { type AgentRow, agentsOf, findAgentById, findAgentByName, insertAgent } from './store.ts'
 import { transfersOf } from './transfer.ts'
 
 const DAY_SECONDS = 86_400
@@ -147,11 +147,9 @@ export async function listAgents(
   namespace: string | undefined,
   role: Role,
 ): Promise<AgentRow[]> {
-  return db.as({ account: caller.accountId }, async (tx) => {
-    if (namespace === undefined && caller.namespaceId === null) return listAgentRows(tx, undefined)
-    const { id } = await enterNamespace(tx, caller, namespace, role)
-    return listAgentRows(tx, id)
-  })
+  const isOne = namespace !== undefined || caller.namespaceId !== null
+  const one = isOne ? await seeNamespace(db, caller, namespace, role) : undefined
+  return db.read({ account: caller.accountId }, (sql) => agentsOf(sql, one?.id))
 }
 
 /** The agent of this name, made if there is none. Its label is chosen now and stays for life. */

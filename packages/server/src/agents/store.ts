@@ -53,12 +53,12 @@ export async function findAgentByName(
   return row
 }
 
-export async function listAgentRows(sql: Sql, namespaceId: string | undefined): Promise<AgentRow[]> {
-  return sql<AgentRow[]>`
+/** Of a namespace, or of all that may be seen. */
+export const agentsOf = (sql: Sql, namespaceId: string | undefined) =>
+  sql<AgentRow[]>`
     select ${agentColumns(sql)} from ${agentTables(sql)}
     where a.status <> 'deleted' and ${namespaceId === undefined ? sql`true` : sql`a.namespace_id = ${namespaceId}`}
     order by n.name, a.name limit 1000`
-}
 
 /** False when the name or the label is taken. */
 export async function insertAgent(

@@ -1,13 +1,13 @@
 import { type Role, roles } from '@agentctl/contract/endpoint.ts'
 import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
-import type { Sql } from '../platform/db.ts'
+import type { Db, Sql } from '../platform/db.ts'
 import type { Caller, Gates } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
 import { tokenHash, tokenKind } from '../platform/tokens.ts'
-import { findKeyByHash, touchKey } from './key-store.ts'
-import { findNamespace } from './namespace-store.ts'
-import { findSessionByHash, touchSession } from './session-store.ts'
+import { keyByHash, touchKey } from './key-store.ts'
+import { namespaceOf } from './namespace-store.ts'
+import { sessionByHash, touchSession } from './session-store.ts'
 
 const DAY_SECONDS = 86_400
 
@@ -33,18 +33,18 @@ export function callerGate({ db, clock }: Pick<Deps, 'db' | 'clock'>): Gates['ca
     const kind = tokenKind(bearer)
     if (kind !== 's' && kind !== 'k') return undefined
     const hash = tokenHash(bearer)
-    const now = clock.now()
-    return db.as({ account: null, presented: hash.toString('hex') }, (tx) =>
-      kind === 's' ? sessionCaller(tx, hash, now) : keyCaller(tx, hash, now),
-    )
+    return kind === 's' ? sessionCaller(db, hash, clock.now()) : keyCaller(db, hash, clock.now())
   }
 }
 
-async function sessionCaller(tx: Sql, hash: Buffer, now: Date): Promise<Caller | undefined> {
-  const session = await findSessionByHash(tx, hash)
+async function sessionCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | undefined> {
+  const presenter = { account: null, presented: hash.toString('hex') }
+  const [session] = await db.read(presenter, (sql) => sessionByHash(sql, hash))
   const idleSince = secondsAfter(now, -SESSION_LIFETIME.idleSeconds)
   if (!session || session.expiresAt <= now || session.lastUsedAt <= idleSince) return undefined
-  if (session.lastUsedAt < hourOf(now)) await touchSession(tx, hash, hourOf(now))
+  if (session.lastUsedAt < hourOf(now)) {
+    await db.as(presenter, (tx) => touchSession(tx, hash, hourOf(now)))
+  }
   return {
     accountId: session.accountId,
     via: 'session',
@@ -55,10 +55,13 @@ async function sessionCaller(tx: Sql, hash: Buffer, now: Date): Promise<Caller |
   }
 }
 
-async function keyCaller(tx: Sql, hash: Buffer, now: Date): Promise<Caller | undefined> {
-  const key = await findKeyByHash(tx, hash)
+async function keyCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | undefined> {
+  const presenter = { account: null, presented: hash.toString('hex') }
+  const [key] = await db.read(presenter, (sql) => keyByHash(sql, hash))
   if (!key || key.revokedAt || (key.expiresAt && key.expiresAt <= now)) return undefined
-  if (!key.lastUsedAt || key.lastUsedAt < hourOf(now)) await touchKey(tx, hash, hourOf(now))
+  if (!key.lastUsedAt || key.lastUsedAt < hourOf(now)) {
+    await db.as(presenter, (tx) => touchKey(tx, hash, hourOf(now)))
+  }
   return {
     accountId: key.accountId,
     via: 'key',
@@ -84,7 +87,28 @@ export async function enterNamespace(
   name: string | undefined,
   role: Role,
 ): Promise<Namespace> {
-  const namespace = await findNamespace(tx, caller.accountId, name ?? caller.namespaceId ?? undefined)
+  const [namespace] = await namespaceOf(tx, caller.accountId, name ?? caller.namespaceId ?? undefined)
+  return admitted(namespace, caller, role)
+}
+
+/** The same for what only reads, without a transaction. */
+export async function seeNamespace(
+  db: Db,
+  caller: Pick<Caller, 'accountId' | 'namespaceId'>,
+  name: string | undefined,
+  role: Role,
+): Promise<Namespace> {
+  const [namespace] = await db.read({ account: caller.accountId }, (sql) =>
+    namespaceOf(sql, caller.accountId, name ?? caller.namespaceId ?? undefined),
+  )
+  return admitted(namespace, caller, role)
+}
+
+function admitted(
+  namespace: Namespace | undefined,
+  caller: Pick<Caller, 'namespaceId'>,
+  role: Role,
+): Namespace {
   if (!namespace || (caller.namespaceId !== null && caller.namespaceId !== namespace.id)) {
     throw new Problem('not_found', 'There is no such namespace, or you are not a member of it.', {
       fix: 'See yours: agentctl namespaces list',

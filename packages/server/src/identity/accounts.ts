@@ -20,7 +20,7 @@ import {
 } from './login-method-store.ts'
 import { insertMember } from './member-store.ts'
 import { readableName } from './namespace-names.ts'
-import { insertNamespace, listNamespaces } from './namespace-store.ts'
+import { insertNamespace, namespacesOf } from './namespace-store.ts'
 import type { Proof } from './proof.ts'
 import { deleteOtherSessions, setSessionProved } from './session-store.ts'
 import { beginSession } from './sessions.ts'
@@ -218,7 +218,7 @@ export async function whoami({ db }: Pick<Deps, 'db'>, caller: Caller) {
   return db.as({ account: caller.accountId }, async (tx) => {
     const account = await findAccount(tx, caller.accountId)
     if (!account) throw new Problem('unauthenticated')
-    const namespaces = await listNamespaces(tx, caller.accountId, caller.namespaceId)
+    const namespaces = await namespacesOf(tx, caller.accountId, caller.namespaceId)
     const wallets = await listWallets(tx, caller.accountId)
     return {
       account: { id: account.id },

@@ -21,10 +21,8 @@ const keyColumns = (tx: Sql) => tx`
   k.created_at as "createdAt", k.expires_at as "expiresAt", k.last_used_at as "lastUsedAt",
   k.rotated_at as "rotatedAt", k.revoked_at as "revokedAt"`
 
-export async function findKeyByHash(tx: Sql, hash: Buffer): Promise<Omit<KeyRow, 'namespace'> | undefined> {
-  const [row] = await tx<KeyRow[]>`select ${keyColumns(tx)} from api_keys k where k.key_hash = ${hash}`
-  return row
-}
+export const keyByHash = (sql: Sql, hash: Buffer) =>
+  sql<Omit<KeyRow, 'namespace'>[]>`select ${keyColumns(sql)} from api_keys k where k.key_hash = ${hash}`
 
 export async function touchKey(tx: Sql, hash: Buffer, usedAt: Date): Promise<void> {
   await tx`update api_keys set last_used_at = ${usedAt} where key_hash = ${hash}`
@@ -38,13 +36,12 @@ export async function insertKey(tx: Sql, key: KeyRow & { keyHash: Buffer }): Pro
 }
 
 /** Newest first; of a key that is bound to a namespace the others are hidden. */
-export function listKeys(tx: Sql, accountId: string, namespaceId: string | null): Promise<KeyRow[]> {
-  return tx<KeyRow[]>`
-    select ${keyColumns(tx)}, n.name as namespace
+export const keysOf = (sql: Sql, accountId: string, namespaceId: string | null) =>
+  sql<KeyRow[]>`
+    select ${keyColumns(sql)}, n.name as namespace
     from api_keys k left join namespaces n on n.id = k.namespace_id
     where k.account_id = ${accountId} and (${namespaceId}::text is null or k.namespace_id = ${namespaceId})
     order by k.created_at desc, k.id limit 200`
-}
 
 export async function findKeyForUpdate(tx: Sql, accountId: string, id: string): Promise<KeyRow | undefined> {
   const [row] = await tx<KeyRow[]>`

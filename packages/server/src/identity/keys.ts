@@ -14,7 +14,7 @@ import {
   findKeyForUpdate,
   insertKey,
   type KeyRow,
-  listKeys as listKeyRows,
+  keysOf,
   retireKey,
   revokeKeyRow,
 } from './key-store.ts'
@@ -34,7 +34,7 @@ export interface NewKey {
 }
 
 export async function listKeys({ db }: KeyDeps, caller: Caller): Promise<KeyRow[]> {
-  return db.as({ account: caller.accountId }, (tx) => listKeyRows(tx, caller.accountId, caller.namespaceId))
+  return db.read({ account: caller.accountId }, (sql) => keysOf(sql, caller.accountId, caller.namespaceId))
 }
 
 /** Only somebody who has just proved who they are makes a key: one that was stolen cannot make itself last. */

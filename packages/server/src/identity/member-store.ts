@@ -7,11 +7,10 @@ export interface MemberRow {
   createdAt: Date
 }
 
-export function listMembers(tx: Sql, namespaceId: string): Promise<MemberRow[]> {
-  return tx<MemberRow[]>`
+export const membersOf = (sql: Sql, namespaceId: string) =>
+  sql<MemberRow[]>`
     select account_id as "accountId", role, created_at as "createdAt"
     from members where namespace_id = ${namespaceId} order by created_at, account_id limit 500`
-}
 
 export async function insertMember(
   tx: Sql,

@@ -7,7 +7,7 @@ import { newId } from '../platform/ids.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
-import { enterNamespace, type Namespace, roleReaches } from './access.ts'
+import { enterNamespace, type Namespace, roleReaches, seeNamespace } from './access.ts'
 import {
   countOpenInvitations,
   deleteInvitationsBy,
@@ -15,14 +15,8 @@ import {
   insertInvitation,
   markInvitationAccepted,
 } from './invitation-store.ts'
-import {
-  deleteMember,
-  insertMember,
-  listMembers as listMemberRows,
-  type MemberRow,
-  setMemberRole,
-} from './member-store.ts'
-import { countAgents, findNamespace, lockNamespace, setPayer } from './namespace-store.ts'
+import { deleteMember, insertMember, type MemberRow, membersOf, setMemberRole } from './member-store.ts'
+import { countAgents, lockNamespace, namespaceOf, setPayer } from './namespace-store.ts'
 
 type MemberDeps = Pick<Deps, 'db' | 'clock'>
 
@@ -35,9 +29,8 @@ export async function listMembers(
   caller: Caller,
   namespace: string,
 ): Promise<MemberRow[]> {
-  return db.as({ account: caller.accountId }, async (tx) =>
-    listMemberRows(tx, (await enterNamespace(tx, caller, namespace, 'viewer')).id),
-  )
+  const { id } = await seeNamespace(db, caller, namespace, 'viewer')
+  return db.read({ account: caller.accountId }, (sql) => membersOf(sql, id))
 }
 
 /** A code for one new member. It is shown here and never again. */
@@ -60,7 +53,7 @@ export async function inviteMember(
         fix: 'Wait until some are accepted or expire.',
       })
     }
-    if ((await listMemberRows(tx, namespace.id)).length >= MEMBERS_MAX) {
+    if ((await membersOf(tx, namespace.id)).length >= MEMBERS_MAX) {
       throw new Problem('conflict', `A namespace has at most ${MEMBERS_MAX} members.`, {
         fix: 'Remove one first: agentctl members remove',
       })
@@ -92,7 +85,8 @@ export async function acceptInvitation(
       throw new Problem('invitation_invalid')
     }
     const { id, namespaceId, role } = invitation
-    if (await findNamespace(tx, caller.accountId, namespaceId)) {
+    const [joined] = await namespaceOf(tx, caller.accountId, namespaceId)
+    if (joined) {
       throw new Problem(
         'conflict',
         'You are a member of this namespace already; the invitation stays good.',
@@ -152,7 +146,7 @@ async function enterForMember(
   await lockNamespace(tx, seen.id)
   // Once more under the lock: the caller's own role may have been changed while this waited.
   const namespace = await enterNamespace(tx, caller, seen.id, role)
-  const members = await listMemberRows(tx, namespace.id)
+  const members = await membersOf(tx, namespace.id)
   const member = members.find(({ accountId }) => accountId === target.accountId)
   if (!member) {
     throw new Problem('not_found', 'There is no such member.', { fix: 'See: agentctl members list' })

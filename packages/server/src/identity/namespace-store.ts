@@ -5,26 +5,19 @@ const namespaceColumns = (tx: Sql) => tx`
   n.id, n.name, n.owner_account_id as "ownerAccountId", n.created_at as "createdAt", m.role`
 
 /** By name or id; without either the account's first. Only where the account is a member. */
-export async function findNamespace(
-  tx: Sql,
-  accountId: string,
-  name: string | undefined,
-): Promise<Namespace | undefined> {
-  const [row] = await tx<Namespace[]>`
-    select ${namespaceColumns(tx)}
+export const namespaceOf = (sql: Sql, accountId: string, name: string | undefined) =>
+  sql<Namespace[]>`
+    select ${namespaceColumns(sql)}
     from namespaces n join members m on m.namespace_id = n.id and m.account_id = ${accountId}
     where ${name ?? null}::text is null or n.name = ${name ?? null} or n.id = ${name ?? null}
     order by m.created_at, n.id limit 1`
-  return row
-}
 
-export function listNamespaces(tx: Sql, accountId: string, namespaceId: string | null): Promise<Namespace[]> {
-  return tx<Namespace[]>`
-    select ${namespaceColumns(tx)}
+export const namespacesOf = (sql: Sql, accountId: string, namespaceId: string | null) =>
+  sql<Namespace[]>`
+    select ${namespaceColumns(sql)}
     from namespaces n join members m on m.namespace_id = n.id and m.account_id = ${accountId}
     where ${namespaceId}::text is null or n.id = ${namespaceId}
     order by m.created_at, n.id limit 200`
-}
 
 /** False when the name is taken, by whomever. */
 export async function insertNamespace(

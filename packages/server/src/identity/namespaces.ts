@@ -12,8 +12,8 @@ import {
   deleteNamespaceRow,
   emptyNamespace,
   insertNamespace,
-  listNamespaces as listNamespaceRows,
   lockNamespace,
+  namespacesOf,
   renameNamespaceRow,
 } from './namespace-store.ts'
 
@@ -22,8 +22,8 @@ type NamespaceDeps = Pick<Deps, 'db' | 'clock'>
 const OWN_NAMESPACES_MAX = 50
 
 export async function listNamespaces({ db }: Pick<Deps, 'db'>, caller: Caller): Promise<Namespace[]> {
-  return db.as({ account: caller.accountId }, (tx) =>
-    listNamespaceRows(tx, caller.accountId, caller.namespaceId),
+  return db.read({ account: caller.accountId }, (sql) =>
+    namespacesOf(sql, caller.accountId, caller.namespaceId),
   )
 }
 
