@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { readKeptFile } from '@agentctl/localcloud/kept-file.ts'
+import { isRunning, type ProcessIdentity, signal } from '@agentctl/localcloud/process-identity.ts'
+import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
+import { silentLog } from '@agentctl/server/platform/log.ts'
+import { Secret } from '@agentctl/server/platform/secret.ts'
+import { openMachines } from '@agentctl/server/providers/machines/vultr.ts'
+import { openTransport } from '@agentctl/server/providers/transport.ts'
+import { afterAll, expect, test } from 'vitest'
+import { testDatabase } from './database.ts'
+
+const root = dirname(import.meta.dirname)
+const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-live-smoke-'))
+const vultr = await startVultr({ dataDir: folder, log: () => {} })
+const transport = openTransport({ processors: [vultr.url], infrastructure: [] })
+const dataDirs: string[] = []
+afterAll(async () => {
+  // A run that a failed test has left in the middle.
+  for (const dataDir of dataDirs) {
+    const record = readKeptFile(join(dataDir, 'server-process.json'))
+    const left: ProcessIdentity | null = JSON.parse(record ?? 'null')
+    if (left && isRunning(left)) signal(left.pid, 'SIGTERM')
+  }
+  await transport.close()
+  await vultr.stop()
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+})
+const machinesOf = (environment: string) =>
+  openMachines(
+    { vultr: { baseUrl: vultr.url, apiKey: new Secret(vultr.apiKey), environment } },
+    { transport, log: silentLog },
+  )
+const ours = machinesOf('live-smoke')
+const others = machinesOf('prod')
+const order = (label: string) => ({ label, plan: 'vc2-1c-1gb', userData: '#!/bin/sh\n' })
+
+interface Run {
+  child: ChildProcess
+  said(): string
+  ended: Promise<number>
+}
+
+function run(settings: Record<string, string>): Run {
+  const { VULTR_API_KEY: _, LIVE_SMOKE_URL: __, ...environment } = process.env
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'scripts/live-smoke.ts'], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...environment, ...settings },
+  })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      text += chunk
+    })
+  }
+  const ended = new Promise<number>((done) => child.on('close', (code) => done(code ?? -1)))
+  return { child, said: () => text, ended }
+}
+
+async function freePort(): Promise<number> {
+  return new Promise((done) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => done(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
+
+async function settings(more: Record<string, string> = {}): Promise<Record<string, string>> {
+  const port = await freePort()
+  const { url } = await testDatabase()
+  const dataDir = join(folder, `run-${port}`)
+  dataDirs.push(dataDir)
+  return {
+    VULTR_API_KEY: vultr.apiKey,
+    VULTR_BASE_URL: vultr.url,
+    LIVE_SMOKE_URL: `http://127.0.0.1:${port}`,
+    PORT: String(port),
+    DATABASE_URL: url,
+    AGENTCTL_DATA_DIR: dataDir,
+    ...more,
+  }
+}
+
+test('without keys it asks nothing of anybody and says that it was skipped, and why', async () => {
+  const { said, ended } = run({ VULTR_BASE_URL: vultr.url })
+  expect(await ended).toBe(0)
+  expect(said()).toMatch(
+    /^Skipped: VULTR_API_KEY and LIVE_SMOKE_URL not set\. Nothing was asked of Vultr\.\n/,
+  )
+  const dear = run(await settings({ LIVE_SMOKE_MAX_USD: '0.01' }))
+  expect(await dear.ended).toBe(1)
+  expect(dear.said()).toBe('error: It would cost about $0.017, more than LIVE_SMOKE_MAX_USD=0.01.\n')
+  expect(await ours.listOurs()).toEqual([])
+})
+
+test('it deploys, snapshots, restores and deletes; what an earlier run left goes, what is of others stays', async () => {
+  await ours.create(order('left-over'))
+  await others.create(order('not-ours'))
+  const { said, ended } = run(await settings())
+  expect(await ended, said()).toBe(0)
+  expect(said()).toMatch(/An earlier run left: machine left-over /)
+  expect(said().match(/at Vultr: .*/g)).toEqual([
+    'at Vultr: {"machines":0,"snapshots":0}',
+    'at Vultr: {"machines":0,"snapshots":0}',
+    'at Vultr: {"machines":1,"snapshots":0}',
+    'at Vultr: {"machines":0,"snapshots":1}',
+    'at Vultr: {"machines":1,"snapshots":0}',
+    'at Vultr: {"machines":0,"snapshots":0}',
+  ])
+  expect(said()).not.toContain(vultr.apiKey)
+  expect([...(await ours.listOurs()), ...(await ours.listOurSnapshots())]).toEqual([])
+  expect((await others.listOurs()).map(({ label }) => label)).toEqual(['not-ours'])
+}, 180_000)
