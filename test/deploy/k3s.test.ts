@@ -64,13 +64,16 @@ describe.runIf(hasKubectl)('deploy/k3s', () => {
     const authority = join(folder, 'ca.pem')
     writeFileSync(authority, 'PEM')
     for (const [name, value] of Object.entries(environment)) {
-      const local = value.replace('/database-ca/ca.pem', authority).replace(/^\/keys\//, `${folder}/`)
-      // What another role alone has a file for is not named to the server of this one.
-      if (name.endsWith('_FILE') && local.startsWith(folder) && !existsSync(local)) delete environment[name]
-      else environment[name] = local
+      environment[name] = value.replace('/database-ca/ca.pem', authority).replace(/^\/keys\//, `${folder}/`)
     }
     const config = readConfig(environment, [role])
     expect(config).toMatchObject({ host: '0.0.0.0', healthPort: 9090, databaseUrl: undefined })
+    const isServing = role !== 'router'
+    expect([config.cloudflare, config.stripe, config.blobs].map((part) => part !== undefined)).toEqual(
+      Array(3).fill(isServing),
+    )
+    expect(config.operators.map(({ name }) => name)).toEqual(role === 'api' ? ['alice'] : [])
+    expect(config.databaseOperatorUrl !== undefined).toBe(role === 'api')
     expect(podsOf(deployment).spec.containers[0].args).toEqual([`--roles=${role}`])
     rmSync(folder, { recursive: true })
   })
@@ -87,7 +90,7 @@ describe.runIf(hasKubectl)('deploy/k3s', () => {
       for (const value of Object.values<string>(manifest.data)) {
         const text = Buffer.from(value, 'base64').toString()
         expect(text).toMatch(
-          /…|PASSWORD|PEM|random bytes|0x0{40}|^[a-z0-9.-]+(\.example\.(com|net))?$|^8453$|^https:\/\/sel1/,
+          /…|PASSWORD|PEM|random bytes|0x0{40}|^alice=0{64}$|^[a-z0-9.-]+(\.example\.(com|net))?$|^8453$|^https:\/\/sel1/,
         )
       }
     }
@@ -179,6 +182,22 @@ describe.runIf(hasKubectl)('deploy/k3s', () => {
         'holds VULTR_API_KEY',
         (get) => {
           container(get('Deployment', 'router')).env = [{ name: 'VULTR_API_KEY', value: 'x' }]
+        },
+      ],
+      [
+        'holds OPERATORS',
+        (get) => {
+          container(get('Deployment', 'router')).env = [{ name: 'OPERATORS', value: 'x' }]
+        },
+      ],
+      [
+        'lacks OPERATORS',
+        (get) => {
+          const { envFrom } = container(get('Deployment', 'api'))
+          envFrom.splice(
+            envFrom.findIndex((entry: Manifest) => entry.secretRef?.name.startsWith('operators')),
+            1,
+          )
         },
       ],
       [

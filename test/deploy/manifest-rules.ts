@@ -1,10 +1,11 @@
 import { environmentOf, type Manifest, podsOf } from './manifests.ts'
 
-/** Who may hold what; every other holder is a finding. */
+/** Who holds what: each of these does, and every other holder is a finding. */
 const HOLDERS: Readonly<Record<string, readonly string[]>> = {
   VULTR_API_KEY: ['worker'],
   DATABASE_URL: ['migrate'],
   DATABASE_OPERATOR_URL: ['api'],
+  OPERATORS: ['api'],
   TWILIO_AUTH_TOKEN: ['api'],
   STRIPE_SECRET_KEY: ['api', 'worker'],
   CLOUDFLARE_API_TOKEN: ['api', 'worker'],
@@ -59,9 +60,11 @@ function ofSecrets(workload: Manifest, all: readonly Manifest[]): string[] {
   const environment = environmentOf(workload, all)
   const direct = podsOf(workload).spec.containers.flatMap((container: Manifest) => container.env ?? [])
   const held = [...Object.keys(environment), ...direct.map((entry: Manifest) => entry.name)]
-  return held
-    .filter((key) => HOLDERS[key] && !HOLDERS[key].includes(name))
-    .map((key) => `${workload.kind} ${name}: holds ${key}`)
+  const wanted = Object.keys(HOLDERS).filter((key) => HOLDERS[key]?.includes(name))
+  return [
+    ...held.filter((key) => HOLDERS[key] && !HOLDERS[key].includes(name)).map((key) => `holds ${key}`),
+    ...wanted.filter((key) => !held.includes(key)).map((key) => `lacks ${key}`),
+  ].map((what) => `${workload.kind} ${name}: ${what}`)
 }
 
 function ofDeployment(workload: Manifest, all: readonly Manifest[]): string[] {

@@ -60,6 +60,48 @@ test('machines that are kept ready are named by size, within bounds, and cost no
   expect(() => readConfig({ ...WORKER, WARM_BUDGET: '$40' }, ['worker'])).toThrow('WARM_BUDGET must be')
 })
 
+test('what several roles share, the others do not take either', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'agentctl-config-'))
+  const shared = {
+    ...API,
+    ...WORKER,
+    STRIPE_SECRET_KEY: 'secret',
+    STRIPE_WEBHOOK_SECRET: 'secret',
+    CLOUDFLARE_API_TOKEN: 'secret',
+    CLOUDFLARE_ZONE_ID: 'z',
+    CLOUDFLARE_ZONE_NAME: 'agents.localhost',
+    CLOUDFLARE_FALLBACK_ORIGIN: 'origin.agents.localhost',
+    BLOBS_S3_ENDPOINT: 'https://s3.example.com',
+    BLOBS_S3_BUCKET: 'blobs',
+    BLOBS_S3_REGION: 'x',
+    BLOBS_S3_ACCESS_KEY_ID: 'x',
+    BLOBS_S3_SECRET_ACCESS_KEY: 'secret',
+    CHAIN_ID: '8453',
+    DEPOSIT_ADDRESS: `0x${'1'.repeat(40)}`,
+    DATABASE_OPERATOR_URL: 'postgres://operator:o@db.example.com/x?sslmode=verify-full',
+    OPERATORS: `alice=${'a'.repeat(64)}`,
+    // Files that only the api has: naming them to another role must not keep it from starting.
+    PEPPER_FILE: join(folder, 'absent.json'),
+    LEDGER_KEY_FILE: join(folder, 'absent.json'),
+  }
+  for (const role of ['router', 'worker'] as const) {
+    expect(readConfig(shared, [role])).toMatchObject({ operators: [], databaseOperatorUrl: undefined })
+  }
+  expect(readConfig(shared, ['router'])).toMatchObject({
+    stripe: undefined,
+    cloudflare: undefined,
+    blobs: undefined,
+    deposits: [],
+  })
+  const worker = readConfig(shared, ['worker'])
+  expect(worker.cloudflare?.apiToken.reveal()).toBe('secret')
+  expect(worker.deposits).toHaveLength(1)
+  expect(() => readConfig(shared, ['api'])).toThrow('PEPPER_FILE names')
+  const { PEPPER_FILE: _, LEDGER_KEY_FILE: __, ...api } = shared
+  expect(readConfig(api, ['api']).operators.map(({ name }) => name)).toEqual(['alice'])
+  rmSync(folder, { recursive: true })
+})
+
 test('the owner of the tables, who migrates at the start, stands in for both roles', () => {
   const owner = { ...API, ...WORKER, DATABASE_URL: 'postgres://127.0.0.1/x' }
   const config = readConfig({ ...owner, DATABASE_APP_URL: undefined, DATABASE_JOBS_URL: undefined })

@@ -11,21 +11,34 @@ import { type WarmMachines, warmMachinesOf } from './warm-config.ts'
 export const roles = ['api', 'router', 'worker'] as const
 export type Role = (typeof roles)[number]
 
+const SERVING: readonly Role[] = ['api', 'worker']
 /**
- * Who uses what has no default. A server neither asks for what its roles do not use nor takes it where it is set: the
- * key to all machines is nothing that a server in reach of everybody should hold.
+ * Who uses what. A server neither asks for what its roles do not use nor takes it where it is set: the key to all
+ * machines is nothing that a server in reach of everybody should hold, and a file that one role has need not be where
+ * another runs. What is not here is for everybody; `*` stands for all that begins so.
  */
 const USERS: Readonly<Record<string, readonly Role[]>> = {
   DATABASE_APP_URL: ['api'],
   DATABASE_JOBS_URL: roles,
   DATABASE_OPERATOR_URL: ['api'],
-  TWILIO_ACCOUNT_SID: ['api'],
-  TWILIO_AUTH_TOKEN: ['api'],
-  TWILIO_VERIFY_SERVICE_SID: ['api'],
-  VULTR_API_KEY: ['worker'],
-  CHAIN_RPC_URL: ['api', 'worker'],
-  MACHINE_NODE_FILE: ['api', 'worker'],
-  MACHINE_RUNNER_FILE: ['api', 'worker'],
+  OPERATORS: ['api'],
+  PEPPER_FILE: ['api'],
+  LEDGER_KEY_FILE: ['api'],
+  'TWILIO_*': ['api'],
+  'VULTR_API_*': ['worker'],
+  'STRIPE_*': SERVING,
+  'CLOUDFLARE_*': SERVING,
+  'BLOBS_S3_*': SERVING,
+  'CHAIN_*': SERVING,
+  'DEPOSIT_*': SERVING,
+  'MACHINE_*': SERVING,
+}
+
+function isUsedBy(chosen: readonly Role[], name: string): boolean {
+  const users =
+    USERS[name] ??
+    Object.entries(USERS).find(([key]) => key.endsWith('*') && name.startsWith(key.slice(0, -1)))?.[1]
+  return users?.some((role) => chosen.includes(role)) ?? true
 }
 
 /** Everything that differs between a laptop and production. This file alone reads the environment. */
@@ -138,11 +151,12 @@ export interface DepositChain {
 }
 
 export function readConfig(
-  env: Readonly<Record<string, string | undefined>> = process.env,
+  given: Readonly<Record<string, string | undefined>> = process.env,
   chosen: readonly Role[] = roles,
 ): Config {
   const missing: string[] = []
-  const isUsed = (name: string): boolean => USERS[name]?.some((role) => chosen.includes(role)) ?? true
+  const isUsed = (name: string): boolean => isUsedBy(chosen, name)
+  const env = Object.fromEntries(Object.entries(given).filter(([name]) => isUsed(name)))
   const text = (name: string, fallback?: string): string => {
     if (!isUsed(name)) return ''
     const value = env[name]
@@ -167,7 +181,7 @@ export function readConfig(
   }
   const database = (name: string): Secret | undefined => {
     const url = env[name]
-    if (!url || !isUsed(name)) return undefined
+    if (!url) return undefined
     checkDatabaseUrl(name, url)
     return new Secret(url)
   }
