@@ -7,11 +7,15 @@ import { openRequestLimits, type RequestLimits, type Turn } from './request-limi
 
 const { db } = await testDatabase()
 const quotas = { address: 10, account: 6, credential: 4, machine: 3 }
-const pepper = { hmac: (text: string) => Buffer.from(`hash of ${text}`) }
+const pepperOf = (versions: number[]) => ({
+  versions,
+  hmac: (text: string, version = versions.at(-1)) => Buffer.from(`hash ${version} of ${text}`),
+})
 const minute = Date.parse('2027-03-01T10:00:00Z')
 let nowMs = minute
 const clock = { now: () => new Date(nowMs) }
-const server = (): RequestLimits => openRequestLimits({ db, clock, log: silentLog, pepper }, quotas)
+const server = (peppers = [1]): RequestLimits =>
+  openRequestLimits({ db, clock, log: silentLog, pepper: pepperOf(peppers) }, quotas)
 
 /** How many turns are left to take. */
 function turns(limits: RequestLimits, turn: Turn): number {
@@ -54,6 +58,19 @@ test('a minute has so many turns, however it is laid, and a refusal says when th
   nowMs += 1
   expect(turns(limits, turn)).toBe(1)
   await limits.stop()
+})
+
+test('servers meet while a new pepper is rolled out', async () => {
+  nowMs = minute + 1_200_000
+  const [old, next] = [server(), server([1, 2])]
+  const turn: Turn = { quota: 'account', subject: 'acc_peppered' }
+  old.take(turn)
+  old.take(turn)
+  await old.flush()
+  next.take(turn)
+  await next.flush()
+  expect(turns(next, turn)).toBe(3)
+  await Promise.all([old.stop(), next.stop()])
 })
 
 test('several servers let through what one would, as soon as they have shared their counts', async () => {

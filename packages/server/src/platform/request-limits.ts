@@ -45,7 +45,12 @@ interface Count extends Turn {
 }
 
 export function openRequestLimits(
-  { db, clock, log, pepper }: { db: Pick<Db, 'jobs'>; clock: Clock; log: Log; pepper: Pick<Pepper, 'hmac'> },
+  {
+    db,
+    clock,
+    log,
+    pepper,
+  }: { db: Pick<Db, 'jobs'>; clock: Clock; log: Log; pepper: Pick<Pepper, 'hmac' | 'versions'> },
   quotas: RequestQuotas,
 ): RequestLimits {
   const counts = new Map<string, Count>()
@@ -106,8 +111,9 @@ export function openRequestLimits(
       )
       if (fresh.length === 0) return
       const shared = fresh.map((count) => ({
-        // No address and no id is written down: a keyed hash is enough to meet under.
-        subject: pepper.hmac(`requests:${keyOf(count)}`).toString('hex'),
+        // No address and no id is written down: a keyed hash is enough to meet under, of the oldest pepper, which all
+        // servers know while a new one is rolled out.
+        subject: pepper.hmac(`requests:${keyOf(count)}`, pepper.versions[0]).toString('hex'),
         count: count.unshared,
       }))
       const totals = await addRequestCounts(db.jobs, {
