@@ -1,5 +1,9 @@
 import { parseArgs } from 'node:util'
+import { reseal } from './agents/reseal.ts'
 import { type Role, readConfig, readOwnerUrl, roles } from './platform/config.ts'
+import { openDb } from './platform/db.ts'
+import { checkKeys } from './platform/key-check.ts'
+import { openKeyring } from './platform/keyring.ts'
 import { faultOf, jsonLog } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
 import { startServer } from './server.ts'
@@ -21,6 +25,27 @@ async function serve(chosen: Role[]): Promise<void> {
   process.once('SIGINT', stop)
 }
 
+/** With the settings that every role has: the login of jobs, and the keyring. */
+async function sealAnew(): Promise<void> {
+  const config = readConfig(undefined, ['router'])
+  const url = config.databaseJobsUrl ?? config.databaseUrl
+  if (!url) throw new Error('Set DATABASE_JOBS_URL.')
+  const jobs = { url: url.reveal(), assume: config.databaseJobsUrl === undefined }
+  const db = openDb({ app: undefined, jobs, operator: undefined, connectionsMax: 1 })
+  try {
+    const keyring = openKeyring(config.keyringFile)
+    await checkKeys(db.jobs, { keyring, pepper: undefined })
+    const { secrets, credentials, stillNeeded } = await reseal({ db, keyring })
+    log.info('Sealed with the newest key', { count: secrets + credentials })
+    if (stillNeeded.length === 0) return
+    throw new Error(
+      `Rows still need ${stillNeeded.join(', ')}: keep what is named here in KEYRING_FILE, and run this again in a few minutes.`,
+    )
+  } finally {
+    await db.close()
+  }
+}
+
 function rolesFrom(names: string): Role[] {
   return names.split(',').map((name) => {
     const role = roles.find((known) => known === name)
@@ -34,12 +59,14 @@ try {
     options: {
       roles: { type: 'string', default: roles.join(',') },
       migrate: { type: 'boolean', default: false },
+      reseal: { type: 'boolean', default: false },
     },
   })
   if (values.migrate) {
     const ran = await migrate(readOwnerUrl())
     log.info('The database is up to date', { count: ran.length })
-  } else await serve(rolesFrom(values.roles))
+  } else if (values.reseal) await sealAnew()
+  else await serve(rolesFrom(values.roles))
 } catch (error) {
   // Settings and files of the operator, never anything of a user's.
   process.stdout.write(`error: ${error instanceof Error ? error.message : String(error)}\n`)

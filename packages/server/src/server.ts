@@ -1,5 +1,6 @@
 import { openAssets } from './agents/assets.ts'
 import { agentWork, scheduleAgentWork } from './agents/operations.ts'
+import { keepProgramsShared } from './agents/shared-programs.ts'
 import { createApp } from './app.ts'
 import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
@@ -179,6 +180,8 @@ async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(
   await scheduleCardWork(deps)
   await scheduleOperatorWork(deps)
   await scheduleRightsWork(deps)
+  // Before anything is ordered with them.
+  const stopSharing = await keepProgramsShared(deps)
   const worker = await startWorker(
     { ...deps, leaseSeconds: deps.config.leaseSeconds },
     {
@@ -195,6 +198,7 @@ async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(
   return {
     isAlive: worker.isAlive,
     stop: async () => {
+      stopSharing()
       await Promise.all([worker.stop(), stopPreparing?.()])
     },
   }

@@ -19,8 +19,7 @@ const opened = new WeakMap<object, Promise<Assets>>()
  *
  * A machine may fetch its programs long after it was ordered, so whoever names a hash has kept that program before,
  * and a later version of the server serves it still. Servers that share a data directory serve what any of them has
- * ordered. Servers with directories of their own serve each other's orders if they have run the same versions; while
- * a new version is rolled out a machine can meet one that has not had its program yet, and asks again, for ten minutes.
+ * ordered. Servers with directories of their own find each other's in the bucket (`shared-programs.ts`).
  */
 export function openAssets(config: Files): Promise<Assets> {
   const known = opened.get(config)

@@ -1,5 +1,6 @@
 import type { Sql } from '../platform/db.ts'
 import { RELEASES_WITH_FILES } from './limits.ts'
+import { PROGRAMS } from './program-store.ts'
 
 /**
  * Deletes the rows of those candidates that no release of the account needs any more, and returns their hashes. The
@@ -101,7 +102,9 @@ export async function filterUnowned<File extends { accountId: string; sha256: st
   const rows = await sql<{ at: number }[]>`
     select at::int - 1 as at from unnest(${accounts}::text[], ${hashes}::text[]) with ordinality as file (account_id, sha256, at)
     where not exists (
-      select from blobs b where b.account_id = file.account_id and b.sha256 = decode(file.sha256, 'hex'))`
+      select from blobs b where b.account_id = file.account_id and b.sha256 = decode(file.sha256, 'hex'))
+    and not exists (
+      select from programs p where file.account_id = ${PROGRAMS} and p.sha256 = decode(file.sha256, 'hex'))`
   const unowned = new Set(rows.map(({ at }) => at))
   return files.filter((_, at) => unowned.has(at))
 }

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import { BLOB_STREAM_MEDIA_TYPE } from '@agentctl/contract/blob-stream.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
 import type { Deps } from '../deps.ts'
@@ -7,7 +6,6 @@ import { Problem } from '../platform/problem.ts'
 import { lazyWakes } from '../platform/wakes.ts'
 import { exportAgent, exportContents } from './agent-export.ts'
 import { agentViews, createAgent, deleteAgent, listAgents, showAgent, viewOf } from './agents.ts'
-import { findAsset } from './assets.ts'
 import { deploy } from './deploys.ts'
 import { awaitDesired } from './desired.ts'
 import { type LogAllowance, readLogs, storeLogs } from './logs.ts'
@@ -18,6 +16,7 @@ import { awaitRelease, listReleases, releaseView, restartAgent, rollBack, startA
 import { takeReport } from './reports.ts'
 import { stopAgent } from './rest.ts'
 import { listSecrets, setSecrets } from './secrets.ts'
+import { openProgram } from './shared-programs.ts'
 import { storeUpload } from './uploads.ts'
 import { showUsage } from './usage.ts'
 
@@ -149,10 +148,10 @@ function machineRoutes(api: Api, deps: Parts, until: Until): void {
     return undefined
   })
   api.on('GET /v1/runner/assets/:sha256', async ({ params }) => {
-    const asset = await findAsset(deps.config, params.sha256)
-    if (!asset) throw new Problem('not_found', 'There is no such program.', { fix: '' })
-    return streamed(createReadStream(asset.path), 'application/octet-stream', {
-      'content-length': String(asset.bytes),
+    const program = await openProgram(deps, params.sha256)
+    if (!program) throw new Problem('not_found', 'There is no such program.', { fix: '' })
+    return streamed(program.chunks, 'application/octet-stream', {
+      'content-length': String(program.bytes),
     })
   })
 }

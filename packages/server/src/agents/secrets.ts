@@ -10,7 +10,7 @@ import { SECRETS_PER_AGENT } from './limits.ts'
 import { deleteSecret, listSealedSecrets, listSecretRows, putSecret } from './secret-store.ts'
 
 /** A value moved to another agent, name or version does not open. */
-const associatedWith = (agentId: string, name: string, version: number): string =>
+export const secretBoundTo = (agentId: string, name: string, version: number): string =>
   `${agentId}/${name}/${version}`
 
 /** Sets (a string) and unsets (null) all of them or none. The agent's process gets them at its next start. */
@@ -38,7 +38,7 @@ export async function setSecrets(
         if (versions.delete(name)) unset.push(name)
         continue
       }
-      const sealed = keyring.seal(Buffer.from(value), associatedWith(agent.id, name, version))
+      const sealed = keyring.seal(Buffer.from(value), secretBoundTo(agent.id, name, version))
       await putSecret(tx, { agentId: agent.id, namespaceId: agent.namespaceId, name, version, sealed, now })
       versions.set(name, version)
       set.push(name)
@@ -73,7 +73,7 @@ export async function openSecrets(
   return Object.fromEntries(
     rows.map((row) => [
       row.name,
-      keyring.open(row, associatedWith(agentId, row.name, row.version)).toString(),
+      keyring.open(row, secretBoundTo(agentId, row.name, row.version)).toString(),
     ]),
   )
 }

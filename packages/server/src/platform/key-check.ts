@@ -24,3 +24,8 @@ export async function checkKeys(
     )
   }
 }
+
+/** Keys that rows of this database need to be opened. */
+export async function sealingKeys(sql: Sql): Promise<string[]> {
+  return (await keysInUse(sql)).sealing
+}

@@ -104,7 +104,7 @@ test('nothing that names anybody is written down, and counts older than two minu
   const rows = await db.jobs<{ subject: Buffer; windowStart: Date }[]>`
     select subject, window_start as "windowStart" from request_counts`
   expect(rows).toEqual([
-    { subject: Buffer.from('hash of requests:address:192.0.2.77'), windowStart: new Date(nowMs) },
+    { subject: Buffer.from('hash 1 of requests:address:192.0.2.77'), windowStart: new Date(nowMs) },
   ])
 })
 
