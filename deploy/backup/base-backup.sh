@@ -43,6 +43,11 @@ ask() {
   die 'the database ended the session; no backup was made.'
 }
 
+# Files that change while they are read (1) are what the log is for; of the log itself only what is written is needed.
+pack() {
+  tar --warning=no-file-changed "$@" || (($? == 1)) || die 'the files of the database cannot be read.'
+}
+
 make() {
   local data=$1 folder=$2 name half
   [[ -s $data/PG_VERSION ]] || die "$data is no data directory of PostgreSQL."
@@ -57,18 +62,16 @@ make() {
     die 'there are tablespaces outside of the data directory; use pg_basebackup.'
   ask "select pg_create_physical_replication_slot('base_backup', true, true);" >/dev/null
   ask "select pg_backup_start('$name', true);" >/dev/null
-  # Files that change while they are read (1) are what the log is for.
-  tar --create --file="$half" --directory="$data" --exclude=./pg_wal/'*' --exclude=./postmaster.{pid,opts} \
-    --exclude=./pg_{replslot,dynshmem,notify,serial,snapshots,stat_tmp,subtrans}/'*' . || (($? == 1)) ||
-    die 'the files of the database cannot be read.'
+  pack --create --file="$half" --directory="$data" --exclude=./pg_wal/'*' --exclude=./postmaster.{pid,opts} \
+    --exclude=./pg_{replslot,dynshmem,notify,serial,snapshots,stat_tmp,subtrans}/'*' .
   extra=$(mktemp --directory)
   trap 'rm -rf -- "$extra"' EXIT
   ask 'select labelfile from pg_backup_stop(false);' >"$extra/backup_label"
   grep --quiet '^START WAL LOCATION' "$extra/backup_label" || die 'the database did not end the backup.'
   local owner
   owner=$(stat --format=%u:%g "$data/PG_VERSION")
-  tar --append --file="$half" --directory="$extra" --owner="${owner%:*}" --group="${owner#*:}" ./backup_label
-  tar --append --file="$half" --directory="$data" ./pg_wal
+  pack --append --file="$half" --directory="$extra" --owner="${owner%:*}" --group="${owner#*:}" ./backup_label
+  pack --append --file="$half" --directory="$data" --exclude='./pg_wal/xlogtemp.*' ./pg_wal
   printf '\\q\n' >&"${session[1]}"
   gzip --fast <"$half" >"$half.gz"
   mv "$half.gz" "$folder/$name.tar.gz"
