@@ -77,6 +77,11 @@ export async function destroyRetained(tx: Sql, now: Date, limit: number): Promis
   return row?.gone ?? 0
 }
 
+/** A receipt is there for as long as what it says is kept. */
+export async function deleteOldReceipts(tx: Sql, now: Date): Promise<void> {
+  await tx`delete from erasures where finished_at + interval '5 years' <= ${now}`
+}
+
 export async function finishErasure(tx: Sql, id: string, facts: ErasureFacts, now: Date): Promise<void> {
   await tx`
     update erasures set account_id = null, closed = '{}', finished_at = ${now}, receipt = ${tx.json(facts as never)}

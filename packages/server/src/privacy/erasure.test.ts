@@ -307,10 +307,16 @@ test('what is kept is destroyed at its end, and not before', async () => {
   const until = new Date((await receiptOf(wish)).retained?.until ?? '')
   const records = await left()
   expect(records).toBeGreaterThan(10)
-  await sql`select destroy_retained(${new Date(until.getTime() - 1)}, 10000)`
+  const destroyAt = async (now: Date) => {
+    const work = rightsWork({ ...deps, clock: { now: () => now } })['destroy-retained']
+    await work?.({} as Operation, { write: (run) => deps.db.work(run), settle: async () => {} })
+  }
+  await destroyAt(new Date(until.getTime() - 1))
   expect(await left()).toBe(records)
-  await sql`select destroy_retained(${until}, 10000)`
+  expect((await showErasure(deps, wish, key)).status).toBe('done')
+  await destroyAt(until)
   expect(await left()).toBe(0)
+  await expect(showErasure(deps, wish, key)).rejects.toMatchObject({ code: 'not_found' })
 })
 
 test('no role of the service reads what is kept, and none deletes an account but by an erasure', async () => {

@@ -2,7 +2,7 @@ import type { Deps } from '../deps.ts'
 import { startOperation, type Work } from '../platform/operations.ts'
 import { ERASURE_KIND } from './erasure-kind.ts'
 import { visitErasure } from './erasure-operation.ts'
-import { destroyRetained } from './erasure-store.ts'
+import { deleteOldReceipts, destroyRetained } from './erasure-store.ts'
 
 const DESTRUCTION_KIND = 'destroy-retained'
 const EVERY_SECONDS = 3600
@@ -13,7 +13,11 @@ export function rightsWork(deps: Pick<Deps, 'db' | 'clock' | 'blobs' | 'log'>): 
   return {
     [ERASURE_KIND]: (operation, lease) => visitErasure(deps, operation, lease),
     async [DESTRUCTION_KIND](_, lease) {
-      const gone = await lease.write((tx) => destroyRetained(tx, deps.clock.now(), AT_ONCE))
+      const now = deps.clock.now()
+      const gone = await lease.write(async (tx) => {
+        await deleteOldReceipts(tx, now)
+        return destroyRetained(tx, now, AT_ONCE)
+      })
       return { state: 'again', afterSeconds: gone === AT_ONCE ? 0 : EVERY_SECONDS }
     },
   }
