@@ -8,6 +8,7 @@ import { deployLive, eventually } from '../agents/test-cloud.ts'
 import { openLedgerKey } from '../billing/ledger-key.ts'
 import { recordTransfers, settlePayment } from '../billing/payments.ts'
 import { testDomains } from '../domains/test-domains.ts'
+import type { DepositChain } from '../platform/config.ts'
 import type { Caller } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
 import type { Lease, Operation } from '../platform/operations.ts'
@@ -277,22 +278,38 @@ test('a payment is credited once, and an address given once, also when their acc
   const now = deps.clock.now()
   await sql`insert into accounts values (${back}, ${now}, ${now})`
   await sql`insert into wallets values (${planted.wallet}, ${back}, ${now})`
-  const chain = { chainId: 31337, token: { decimals: 6, address: '0x1' }, address: '0x2' } as never
-  const transfer = {
-    txHash: planted.payment.txHash,
-    ordinal: 0,
-    from: planted.wallet,
-    to: '0x2',
-    token: '0x1',
-    amount: 2_000_000n,
-    block: { number: 1n, hash: planted.payment.txHash },
-    logIndex: 0,
-  } as never
-  await deps.db.work((tx) => recordTransfers(tx, chain, [transfer], now))
-  await deps.db.work((tx) =>
-    settlePayment(tx, planted.payment, { hash: planted.payment.txHash, certainty: 'final' }, now),
-  )
-  expect(await sql`select 1 from payments where tx_hash = ${planted.payment.txHash}`).toEqual([])
+  const chain: DepositChain = {
+    name: 'local',
+    chainId: planted.payment.chainId,
+    rpcUrl: '',
+    publicRpcUrl: '',
+    address: '0x2',
+    token: { symbol: 'USDC', address: '0x1', decimals: 6 },
+    startBlock: undefined,
+    windowBlocks: 1,
+    pollSeconds: 1,
+  }
+  const fresh = { ...planted.payment, txHash: `0x${digest('fresh').toString('hex')}` }
+  for (const { txHash, ordinal } of [planted.payment, fresh]) {
+    const block = { number: 1n, hash: txHash }
+    const amount = 2_000_000n
+    const transfer = {
+      txHash,
+      ordinal,
+      logIndex: 0,
+      contract: '0x1',
+      from: planted.wallet,
+      to: '0x2',
+      amount,
+      block,
+    }
+    await deps.db.work((tx) => recordTransfers(tx, chain, [transfer], now))
+    const settled = { ...planted.payment, txHash }
+    await deps.db.work((tx) => settlePayment(tx, settled, { hash: txHash, certainty: 'final' }, now))
+  }
+  const credited =
+    await sql`select tx_hash from payments where sender = ${planted.wallet} and state = 'credited'`
+  expect(credited.map((one) => one.tx_hash)).toEqual([fresh.txHash])
   const other = await cloud.person('jack')
   const { body } = await other.call('POST', '/v1/agents', { name: 'agent' })
   expect(body.url).not.toContain(`//${planted.label}.`)
