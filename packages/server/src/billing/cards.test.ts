@@ -138,6 +138,18 @@ test('a webhook that is replayed, and an event told ten times at once, credit on
   )
   await shop.quiet()
   expect(await alice.entries()).toEqual(['deposit 25'])
+  const looks = await shop.sql`
+    select subject from operations where kind = 'card-event' group by subject having count(*) > 1`
+  expect(looks).toEqual([])
+})
+
+test('an event of the other mode, with real money or without, is not even written down', async () => {
+  const alice = await shop.person()
+  const checkout = await alice.checkout(25)
+  const before = await countEvents()
+  const body = telling(checkout.session).replace('"livemode":false', '"livemode":true')
+  expect(await shop.tell(body, sign(body))).toMatchObject({ status: 200, body: { received: true } })
+  expect(await countEvents()).toBe(before)
 })
 
 test('events in the wrong order end in the same balance, also a refund before its payment', async () => {
