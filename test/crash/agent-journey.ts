@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { request } from 'node:http'
+import type { Size } from '@agentctl/contract/agent-config.ts'
 import { BLOB_HEADER_BYTES, BLOB_STREAM_MEDIA_TYPE } from '@agentctl/contract/blob-stream.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
@@ -28,6 +29,7 @@ export const firstDeploy: Operation = {
       body: { secrets: { WORD: SECRET } },
     })
     await deploy(world, subject, 'first')
+    subject.born = await untilAnswer(world, subject, (answer) => /^[0-9a-f-]{36}$/.test(answer), BORN)
   },
   check: (world, subject) => checkReleases(world, subject, 1),
 }
@@ -61,7 +63,12 @@ async function createAgent(world: World, subject: Subject): Promise<{ id: string
   }
 }
 
-async function deploy(world: World, subject: Subject, word: string): Promise<void> {
+export async function deploy(
+  world: World,
+  subject: Subject,
+  word: string,
+  { size = 'nano', maxTotalMicros }: { size?: Size; maxTotalMicros?: bigint } = {},
+): Promise<void> {
   const files = new Map([
     ['index.js', AGENT],
     ['word.txt', `${subject.name} ${word}`],
@@ -69,7 +76,7 @@ async function deploy(world: World, subject: Subject, word: string): Promise<voi
   const body = {
     name: subject.name,
     config: {
-      size: 'nano',
+      size,
       install: null,
       start: 'node index.js',
       port: null,
@@ -83,6 +90,7 @@ async function deploy(world: World, subject: Subject, word: string): Promise<voi
       size: Buffer.byteLength(text),
       executable: false,
     })),
+    ...(maxTotalMicros === undefined ? {} : { maxTotalMicros: String(maxTotalMicros) }),
   }
   const begin = async (): Promise<{ release: Release }> => {
     const plan = await world.api.call<{ upload: { missing: string[] } }>('POST', '/v1/deploys/plan', { body })
@@ -119,36 +127,47 @@ export async function waitUntilLive(world: World, subject: Subject, begun: Relea
   }
 }
 
-/** Asks the router for the agent's address until the right release answers. */
-export async function expectAnswer(world: World, subject: Subject, expected: string): Promise<void> {
+export async function expectAnswer(
+  world: World,
+  subject: Subject,
+  expected: string,
+  path = '/',
+): Promise<void> {
+  await untilAnswer(world, subject, (answer) => answer === expected, path)
+}
+
+/** Asks the router for the agent's address until the right answer comes. */
+async function untilAnswer(
+  world: World,
+  subject: Subject,
+  isRight: (answer: string) => boolean,
+  path: string,
+): Promise<string> {
   let last = ''
   const host = new URL(subject.url).host
-  const isRight = await waitUntil(
+  const isAnswered = await waitUntil(
     async () => {
-      last = await ask(world.routerPort, host).catch((error: unknown) => String(error))
-      return last === expected
+      last = await ask(world.routerPort, host, path).catch((error: unknown) => String(error))
+      return isRight(last)
     },
     { withinMs: ANSWER_MS, everyMs: 20 },
   )
-  if (!isRight)
-    throw new Error(`The address of the agent answers “${last.slice(0, 200)}”, not “${expected}”.`)
+  if (isAnswered) return last
+  throw new Error(`The address of the agent answers “${last.slice(0, 200)}” to ${path} of ${subject.name}.`)
 }
 
 /** By hand, for names under .localhost are not resolved everywhere. */
-export function ask(port: number, host: string): Promise<string> {
+function ask(port: number, host: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request(
-      { host: '127.0.0.1', port, path: '/', headers: { host }, timeout: 2000 },
-      (response) => {
-        let text = ''
-        response.setEncoding('utf8')
-        response.on('data', (part: string) => {
-          text += part
-        })
-        response.on('end', () => resolve(text))
-        response.on('error', reject)
-      },
-    )
+    const asked = request({ host: '127.0.0.1', port, path, headers: { host }, timeout: 2000 }, (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (part: string) => {
+        text += part
+      })
+      response.on('end', () => resolve(text))
+      response.on('error', reject)
+    })
     asked.on('timeout', () => asked.destroy(new Error('no answer in time')))
     asked.on('error', reject)
     asked.end()
@@ -209,9 +228,15 @@ function blobStream(texts: string[]): Uint8Array<ArrayBuffer> {
   )
 }
 
-const AGENT = `const { readFileSync } = require('node:fs')
+/** Answers with what it wrote into its home when it ran there for the first time. */
+export const BORN = '/born'
+
+const AGENT = `const { existsSync, readFileSync, writeFileSync } = require('node:fs')
 const word = readFileSync('word.txt', 'utf8')
+const born = process.env.HOME + '/born'
+if (!existsSync(born)) writeFileSync(born, crypto.randomUUID())
 require('node:http')
-  .createServer((_request, response) => response.end(word + ' ' + process.env.WORD))
+  .createServer(({ url }, response) =>
+    response.end(url === '${BORN}' ? readFileSync(born) : word + ' ' + process.env.WORD))
   .listen(process.env.PORT, () => process.stdout.write('listening\\n'))
 `

@@ -12,7 +12,9 @@ export function pathName(path: string): string {
   return (path.split('?')[0] ?? '')
     .split('/')
     .map((segment) =>
-      /^[a-z]{2,4}_|^[0-9a-f]{32,}|^[0-9a-f-]{36}$|^[A-Z]{2}[0-9a-f]{32}|^[0-9.]+$|^crash-/.test(segment)
+      /^[a-z]{2,4}_|^[0-9a-f]{32,}|^[0-9a-f-]{36}$|^[A-Z]{2}[0-9a-f]{32}|^[0-9.]+$|^\d+:0x|^crash-/.test(
+        segment,
+      )
         ? segment.replace(/^[^.]*/, ':')
         : segment,
     )

@@ -2,19 +2,20 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Point, pointText } from './control.ts'
 import type { Fault } from './faults.ts'
-import { brokenInvariants } from './invariants.ts'
+import type { Invariant } from './invariant.ts'
+import { brokenOf, invariants } from './invariants.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
-import { type Choice, choosePoints, type Depth, type Hits } from './point-choice.ts'
+import { type Choice, type Choose, choosePoints, type Depth, type Hits } from './point-choice.ts'
 import type { World } from './world.ts'
 
 const SETTLE_MS = 45_000
+const SETTLE_LOOK_MS = 30
 /** A point that depends on timing is tried again in later runs before it counts as not reached. */
 const ATTEMPTS = 3
 /** So many runs that come to no point any more mean that the journey is broken for good. */
 const IDLE_RUNS = 3
 /** How long to wait before traces are cleared that need it. */
 const TRACES_MS = 3_000
-const RECORDINGS = 2
 
 /** What one run hits in one operation. */
 interface Shot {
@@ -59,55 +60,80 @@ export interface CampaignOptions {
   found: FoundPoints
   fault: Fault
   worlds: World[]
-  /** How many points of an operation one run hits, one after another; several save runs. */
-  pointsPerRun?: number
+  /** Hits one point in each run, so that nothing else can be what breaks something. */
+  oneByOne?: boolean
   /** Chooses among the points found, for a fault that is too slow to be tried at all of them. */
-  choose?: (points: Point[]) => Point[]
+  choose?: Choose
   /** How long everything may take to be in order again after an operation. */
   settleMs?: number
   log: (line: string) => void
 }
 
-/** The points of a journey, found by running it without any fault; with `hits`, those of calls that are not hit yet. */
-export async function findPoints(
-  world: World,
-  journey: Journey,
-  depth: Depth,
-  {
-    hits,
-    /** Each finds a few more, where the order of events differs. */
-    recordings = RECORDINGS,
-  }: { hits?: Hits | undefined; recordings?: number } = {},
-): Promise<FoundPoints> {
-  const noted = new Map<string, Point[][]>()
-  for (let serial = 1; serial <= recordings; serial++) {
-    await runOnce(world, journey, `${journey.name}-${serial}`, async (operation, subject) => {
-      const id = `record-${operation.name}-${serial}`
-      const trouble = await runArmed(world, operation, subject, {
-        id,
-        settleMs: SETTLE_MS,
-        known: new Set(),
-      })
-      if (trouble.length > 0) {
-        throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
+/** What each recording of a journey has reached, by the name of the operation. */
+export type Recordings = Map<string, Point[][]>
+
+/**
+ * Runs journeys without any fault, in all worlds at the same time; one that is named twice is recorded twice, which
+ * finds a few more points, where the order of events differs. `before` is run in each world and not recorded: what is
+ * done once in a world and never again cannot be hit.
+ */
+export async function record(
+  worlds: World[],
+  journeys: Journey[],
+  before?: Journey,
+): Promise<(journey: Journey) => Recordings> {
+  const left = [...journeys.entries()]
+  const recorded = new Map<Journey, Recordings>(journeys.map((journey) => [journey, new Map()]))
+  const of = (journey: Journey): Recordings => recorded.get(journey) ?? new Map()
+  await Promise.all(
+    worlds.map(async (world) => {
+      if (before) await recordOnce(world, before, journeys.length)
+      for (let next = left.shift(); next; next = left.shift()) {
+        const [serial, journey] = next
+        for (const [operation, points] of await recordOnce(world, journey, serial)) {
+          of(journey).set(operation, [...(of(journey).get(operation) ?? []), points])
+        }
       }
-      noted.set(operation.name, [...(noted.get(operation.name) ?? []), world.control.noted(id)])
-      return true
-    })
-  }
-  return chooseForEach(noted, depth, hits)
+    }),
+  )
+  return of
 }
+
+async function recordOnce(world: World, journey: Journey, serial: number): Promise<Map<string, Point[]>> {
+  const noted = new Map<string, Point[]>()
+  await runOnce(world, journey, `${journey.name}-${serial}`, async (operation, subject) => {
+    const id = `record-${operation.name}-${serial}`
+    const trouble = await runArmed(world, operation, subject, {
+      id,
+      settleMs: SETTLE_MS,
+      known: new Set(),
+    })
+    if (trouble.length > 0) {
+      throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
+    }
+    noted.set(
+      operation.name,
+      world.control.noted(id).filter((point) => !isRace(point)),
+    )
+    return true
+  })
+  return noted
+}
+
+/** A lease is lost when two come at one moment, and seldom at the same one again; `SIGSTOP` is what makes it happen. */
+const isRace = ({ call }: Point): boolean => call.startsWith('rollback of select 1 from operations')
 
 /**
  * What every recording of an operation has reached is hit there; only then what some have, such as a turn of a work
- * that repeats by itself: it may come at another time, but is sure to be reached where it is made to come.
+ * that repeats by itself: it may come at another time, but is sure to be reached where it is made to come. With `hits`,
+ * only calls that are not hit yet; `apart`: what one operation hits, the next one hits too.
  */
-function chooseForEach(
-  noted: ReadonlyMap<string, Point[][]>,
+export function chooseAmong(
+  noted: Recordings,
   depth: Depth,
-  hits: Hits | undefined,
+  { hits, apart = hits === undefined }: { hits?: Hits; apart?: boolean } = {},
 ): FoundPoints {
-  const hitsOf = new Map([...noted.keys()].map((name) => [name, hits ?? new Map()]))
+  const hitsOf = new Map([...noted.keys()].map((name) => [name, apart ? new Map(hits) : hits]))
   const sure = new Map(
     [...noted].map(([name, recordings]) => {
       const texts = recordings.map((points) => new Set(points.map(pointText)))
@@ -144,7 +170,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     seconds: 0,
   }
   const queues = new Map<Operation, Shot[]>()
-  for (const operation of journey.operations) {
+  for (const [index, operation] of journey.operations.entries()) {
     const { points, collapsed } = options.found.get(operation.name) ?? { points: [], collapsed: 0 }
     const fitting = points.filter((point) => fault.appliesTo(point))
     for (const point of fitting) {
@@ -152,9 +178,9 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
       report.found[key] = (report.found[key] ?? 0) + 1
     }
     report.collapsed += collapsed
-    const chosen = options.choose ? options.choose(fitting) : fitting
+    const chosen = options.choose ? options.choose(fitting, index) : fitting
     report.chosen += chosen.length
-    queues.set(operation, shots(chosen, options.pointsPerRun ?? 1))
+    queues.set(operation, shots(chosen, options.oneByOne ? 1 : (fault.perRun ?? 1)))
   }
   report.shards = await Promise.all(worlds.map((world) => runShard(world, options, queues, report)))
   for (const [operation, queue] of queues) {
@@ -242,7 +268,7 @@ async function runOnce(
   serial: string,
   each: (operation: Operation, subject: Subject, serial: string) => Promise<boolean>,
 ): Promise<void> {
-  const subject: Subject = { name: `crash-${serial}`, agentId: '', url: '' }
+  const subject: Subject = { name: `crash-${serial}`, agentId: '', url: '', born: '' }
   for (const operation of journey.operations) {
     if (await each(operation, subject, serial)) continue
     await journey.abandon(world, subject).catch(() => {})
@@ -319,12 +345,21 @@ function isStopped(pid: number): boolean {
 /** Waits until nothing is broken but what was reported before, and says what is when that does not come. */
 async function settle(world: World, settleMs: number, known: ReadonlySet<string>): Promise<string[]> {
   const deadline = Date.now() + settleMs
+  /** Only what was broken is looked at again; all of it once more when that is in order. */
+  let wanted = invariants
   for (;;) {
-    const all = await brokenInvariants(world).catch((error: unknown) => [`not known: ${error}`])
-    const broken = all.filter((sentence) => !known.has(sentence))
-    if (broken.length === 0 || Date.now() > deadline) return broken
-    await pause(20)
+    const looked = await Promise.all(wanted.map((one) => brokenNow(world, one, known)))
+    const broken = looked.flat()
+    if (broken.length === 0 && wanted === invariants) return []
+    if (Date.now() > deadline) return broken
+    wanted = broken.length === 0 ? invariants : wanted.filter((_, index) => looked[index]?.length !== 0)
+    if (broken.length > 0) await pause(SETTLE_LOOK_MS)
   }
+}
+
+async function brokenNow(world: World, invariant: Invariant, known: ReadonlySet<string>): Promise<string[]> {
+  const all = await brokenOf(world, invariant).catch((error: unknown) => [`not known: ${error}`])
+  return all.filter((sentence) => !known.has(sentence))
 }
 
 export function reportText(report: CampaignReport): string {

@@ -2,7 +2,6 @@ import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import type { Hex } from 'viem'
 import { generatePrivateKey, type PrivateKeyAccount } from 'viem/accounts'
 import type { Operation, Subject } from './journey.ts'
-import { type PaymentStandIns, TREASURY } from './payment-stand-ins.ts'
 import type { World } from './world.ts'
 
 const DOLLAR = 1_000_000n
@@ -25,7 +24,7 @@ export const chainOperations: Operation[] = [
     name: 'deposit found by the scanner',
     optional: true,
     async run(world, subject) {
-      const { chain } = paymentsOf(world)
+      const { chain } = world.payments
       const { hash } = await pay(world, subject, 25n * DOLLAR)
       await chain.mine()
       await scan(world)
@@ -40,7 +39,7 @@ export const chainOperations: Operation[] = [
     name: 'deposit claimed by its hash',
     optional: true,
     async run(world, subject) {
-      const { chain } = paymentsOf(world)
+      const { chain } = world.payments
       const { hash } = await pay(world, subject, 12n * DOLLAR)
       const claimed = await claim(world, hash)
       await world.visit('confirm-deposits')
@@ -63,7 +62,7 @@ export const chainOperations: Operation[] = [
     name: 'deposit above the exposure',
     optional: true,
     async run(world, subject) {
-      const { chain } = paymentsOf(world)
+      const { chain } = world.payments
       const { hash } = await pay(world, subject, 150n * DOLLAR)
       await chain.mine()
       await scan(world)
@@ -78,7 +77,7 @@ export const chainOperations: Operation[] = [
     name: 'reorganisation',
     optional: true,
     async run(world, subject) {
-      const { chain } = paymentsOf(world)
+      const { chain } = world.payments
       const { hash, raw } = await pay(world, subject, 16n * DOLLAR)
       await chain.mine()
       await scan(world)
@@ -104,13 +103,7 @@ export const chainOperations: Operation[] = [
     name: 'payment of a stranger, whose wallet is linked later',
     optional: true,
     async run(world, subject) {
-      const { chain, wallet } = { ...paymentsOf(world), wallet: await newWallet(world, subject) }
-      const { hash } = await chain.pay(wallet, TREASURY, 7n * DOLLAR)
-      await chain.mine(6)
-      await scan(world)
-      const [payment] = await world.sql<{ state: string }[]>`
-        select state from payments where tx_hash = ${hash}`
-      if (payment?.state !== 'unclaimed') throw new Error(`The payment is ${payment?.state}, not unclaimed.`)
+      const { hash, wallet } = await payAsStranger(world, subject, 7n * DOLLAR)
       await link(world, wallet)
       await world.visit('confirm-deposits')
       await expectDeposit(world, hash, 'credited null')
@@ -121,7 +114,7 @@ export const chainOperations: Operation[] = [
     name: 'claims of what is no payment',
     optional: true,
     async run(world, subject) {
-      const { chain } = paymentsOf(world)
+      const { chain } = world.payments
       const unknown = generatePrivateKey()
       await claim(world, unknown)
       const wallet = await linkedWallet(world, subject)
@@ -140,17 +133,13 @@ export const chainOperations: Operation[] = [
   },
 ]
 
-export function paymentsOf({ name, payments }: World): PaymentStandIns {
-  if (!payments) throw new Error(`${name} takes no payments.`)
-  return payments
-}
-
 /** Pays from a linked wallet and sees the payment through; resolves when it is credited for good. */
-export async function depositOnChain(world: World, subject: Subject, micros: bigint): Promise<void> {
+export async function depositOnChain(world: World, subject: Subject, micros: bigint): Promise<Hex> {
   const { hash } = await pay(world, subject, micros)
-  await paymentsOf(world).chain.mine(6)
+  await world.payments.chain.mine(6)
   await scan(world)
   await expectDeposit(world, hash, micros > 100n * DOLLAR ? 'credited finalized' : 'credited safe')
+  return hash
 }
 
 /** Whatever was begun on the chain comes to its end. */
@@ -163,7 +152,7 @@ export async function endPayments(world: World): Promise<void> {
 const wallets = new WeakMap<Subject, PrivateKeyAccount>()
 
 async function newWallet(world: World, subject: Subject): Promise<PrivateKeyAccount> {
-  const wallet = await paymentsOf(world).chain.somebody(1000n * DOLLAR)
+  const wallet = await world.payments.chain.somebody(1000n * DOLLAR)
   wallets.set(subject, wallet)
   return wallet
 }
@@ -182,21 +171,38 @@ async function link({ sql, account }: World, wallet: PrivateKeyAccount): Promise
 }
 
 async function pay(world: World, subject: Subject, micros: bigint): Promise<{ hash: Hex; raw: Hex }> {
-  return paymentsOf(world).chain.pay(await linkedWallet(world, subject), TREASURY, micros)
+  const { chain, treasury } = world.payments
+  return chain.pay(await linkedWallet(world, subject), treasury.address, micros)
+}
+
+/** From a wallet that nobody has linked; resolves when it waits for somebody to say whose it is. */
+export async function payAsStranger(
+  world: World,
+  subject: Subject,
+  micros: bigint,
+): Promise<{ hash: Hex; wallet: PrivateKeyAccount }> {
+  const { chain, treasury } = world.payments
+  const wallet = await newWallet(world, subject)
+  const { hash } = await chain.pay(wallet, treasury.address, micros)
+  await chain.mine(6)
+  await scan(world)
+  const [payment] = await world.sql<{ state: string }[]>`select state from payments where tx_hash = ${hash}`
+  if (payment?.state !== 'unclaimed') throw new Error(`The payment is ${payment?.state}, not unclaimed.`)
+  return { hash, wallet }
 }
 
 /** Somebody else's payment, signed and not sent yet. */
 async function payLater(world: World, micros: bigint): Promise<Hex> {
-  const { chain } = paymentsOf(world)
+  const { chain, treasury } = world.payments
   const stranger = await chain.somebody(10n * DOLLAR)
   const id = await chain.node.snapshot()
-  const { raw } = await chain.pay(stranger, TREASURY, micros)
+  const { raw } = await chain.pay(stranger, treasury.address, micros)
   await chain.node.revert({ id })
   return raw
 }
 
 async function reorganise(world: World, depth: number, ...placed: [Hex, number][]): Promise<void> {
-  await paymentsOf(world).chain.rpc('anvil_reorg', [depth, placed])
+  await world.payments.chain.rpc('anvil_reorg', [depth, placed])
 }
 
 async function scan(world: World): Promise<void> {
@@ -205,7 +211,7 @@ async function scan(world: World): Promise<void> {
 }
 
 async function mineAndConfirm(world: World, blocks: number): Promise<void> {
-  await paymentsOf(world).chain.mine(blocks)
+  await world.payments.chain.mine(blocks)
   await world.visit('confirm-deposits')
 }
 
@@ -229,7 +235,7 @@ async function expectDeposit(world: World, hash: string, expected: string): Prom
 }
 
 /** State, amount, and how often it was credited, of the payments of this run's last wallet. */
-async function checkPaid({ sql }: World, subject: Subject, expected: string[]): Promise<string[]> {
+export async function checkPaid({ sql }: World, subject: Subject, expected: string[]): Promise<string[]> {
   const sender = wallets.get(subject)?.address.toLowerCase() ?? ''
   const rows = await sql<{ shown: string }[]>`
     select concat_ws(' ', state, amount_micros, credit_count) as shown from payments where sender = ${sender}`

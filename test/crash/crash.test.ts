@@ -1,10 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Cloud, startCloud } from '../../scripts/cloud.ts'
+import { expect, test } from 'vitest'
 import { agentJourney, deletion, firstDeploy } from './agent-journey.ts'
-import { type FoundPoints, findPoints, runCampaign } from './campaign.ts'
+import { chooseAmong, type FoundPoints, record, runCampaign } from './campaign.ts'
 import type { Point } from './control.ts'
 import {
   databaseRestart,
@@ -15,8 +11,10 @@ import {
   providerTimeoutAfterEffect,
   sleepPastLease,
 } from './faults.ts'
+import type { Journey } from './journey.ts'
 import { moneyJourney } from './money-journey.ts'
 import {
+  type Choose,
   type Depth,
   everyCall,
   everyCallOfEveryRequest,
@@ -25,82 +23,57 @@ import {
   killedPoints,
   spread,
 } from './point-choice.ts'
-import { creditsJourney, restJourney } from './rest-journey.ts'
-import { openWorld, type World } from './world.ts'
+import { creditsJourney, limitsJourney, restJourney } from './rest-journey.ts'
+import { isFull, LONG_MS, log, openWorlds } from './worlds.ts'
 
-const SHARDS = Number(process.env.AGENTCTL_CRASH_SHARDS ?? 3)
-const LONG_MS = 1_800_000
-/** Of one operation, one after the other: what a restart costs is little beside a machine. */
-const POINTS_PER_RUN = 6
-const folder = mkdtempSync(join(tmpdir(), 'agentctl-crash-'))
-const log = (line: string): void => void process.stdout.write(`${line}\n`)
-let cloud: Cloud
-const worlds: World[] = []
+const worlds = openWorlds('crash', 3)
 
-beforeAll(async () => {
-  cloud = await startCloud({
-    dataDir: join(folder, 'cloud'),
-    port: 0,
-    routerPort: 0,
-    server: false,
-    sandbox: 'none',
-    log: () => {},
-  })
-  const names = Array.from({ length: SHARDS }, (_, index) => `crash-${index + 1}`)
-  await Promise.all(
-    names.map(async (name) => worlds.push(await openWorld(cloud, folder, name, { takesPayments: true }))),
-  )
-}, 300_000)
-
-afterAll(async () => {
-  await Promise.all(worlds.map((world) => world.stop()))
-  await cloud?.stop()
-  if (!process.env.AGENTCTL_CRASH_KEEP) rmSync(folder, { recursive: true, force: true })
-  else log(`kept: ${folder}`)
-}, 60_000)
-
-/** Everything, as for a nightly run, instead of a bounded part of the slow faults. */
-const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
-const pointsPerRun = isFull ? 1 : POINTS_PER_RUN
-let finding: Promise<Record<'agent' | 'rest' | 'credits', FoundPoints>> | undefined
-
-function points(): Promise<Record<'agent' | 'rest' | 'credits', FoundPoints>> {
-  const [first] = worlds
-  if (!first) throw new Error('There is no world.')
-  finding ??= isFull ? findAll(first, everyCallOfEveryRequest) : findEachOnce(first)
+type Found = Map<Journey, FoundPoints>
+let finding: Promise<Found> | undefined
+function points(): Promise<Found> {
+  finding ??= findPoints()
   return finding
 }
 
-async function findAll(world: World, depth: Depth): Promise<Awaited<ReturnType<typeof points>>> {
-  return {
-    agent: await findPoints(world, agentJourney, depth),
-    rest: await findPoints(world, restJourney, depth),
-    credits: await findPoints(world, creditsJourney, depth),
-  }
-}
+const shortJourney: Journey = { ...agentJourney, name: 'short', operations: [firstDeploy, deletion] }
+
+/** Longest first; with each operation of a journey once more where another order of events is worth it. */
+const recorded = [creditsJourney, restJourney, limitsJourney, agentJourney, agentJourney, moneyJourney]
 
 /** What another journey has reached is not hit again; the calls of payments are hit where they need no machine. */
-async function findEachOnce(world: World): Promise<Awaited<ReturnType<typeof points>>> {
-  const hits: Hits = new Map()
-  const agent = await findPoints(world, agentJourney, everyCall, { hits })
-  await findPoints(world, moneyJourney, everyCallOnce, { hits, recordings: 1 })
-  return {
-    agent,
-    rest: await findPoints(world, restJourney, everyCallOnce, { hits, recordings: 1 }),
-    credits: await findPoints(world, creditsJourney, everyCallOnce, { hits, recordings: 1 }),
+async function findPoints(): Promise<Found> {
+  const reached = await record(worlds.all, recorded, shortJourney)
+  if (isFull) {
+    return new Map(recorded.map((one) => [one, chooseAmong(reached(one), everyCallOfEveryRequest)]))
   }
+  const hits: Hits = new Map()
+  const choose = (one: Journey, depth: Depth, apart = false): [Journey, FoundPoints] => [
+    one,
+    chooseAmong(reached(one), depth, { hits, apart }),
+  ]
+  return new Map([
+    choose(agentJourney, everyCall),
+    choose(moneyJourney, everyCallOnce),
+    // Each of these decides by itself what becomes of a machine.
+    choose(limitsJourney, everyCallOnce, true),
+    choose(restJourney, everyCallOnce),
+    choose(creditsJourney, everyCallOnce),
+  ])
+}
+
+async function pointsOf(journey: Journey): Promise<FoundPoints> {
+  return (await points()).get(journey) ?? new Map()
 }
 
 test('kill -9 at I/O points of server, worker and runner loses nothing and leaves nothing behind', {
   timeout: LONG_MS,
 }, async () => {
-  const { agent: found } = await points()
   const report = await runCampaign({
     journey: agentJourney,
-    found,
+    found: await pointsOf(agentJourney),
     fault: kill,
-    pointsPerRun,
-    worlds,
+    oneByOne: isFull,
+    worlds: worlds.all,
     log,
     ...(isFull ? {} : { choose: killedPoints }),
   })
@@ -108,11 +81,11 @@ test('kill -9 at I/O points of server, worker and runner loses nothing and leave
   expect(report.unreached.length).toBeLessThan(report.hit / 10)
 })
 
-/** At so many points of each operation; without a number, at all at which they make sense. */
-const restFaults: { name: string; fault: Fault; count?: number }[] = [
-  { fault: kill },
-  { fault: sleepPastLease, count: 1 },
-  { fault: databaseRestart, count: 2 },
+/** Without a choice, at all points at which they make sense. */
+const restFaults: { name: string; fault: Fault; some?: Choose }[] = [
+  { fault: kill, some: killedPoints },
+  { fault: sleepPastLease, some: spread(1) },
+  { fault: databaseRestart, some: spread(2) },
   { fault: providerDropAfterEffect },
 ].map((one) => ({ ...one, name: one.fault.name }))
 test.for(restFaults)(
@@ -120,18 +93,16 @@ test.for(restFaults)(
   {
     timeout: LONG_MS,
   },
-  async ({ fault, count }) => {
-    const choose = isFull || count === undefined ? undefined : spread(count)
-    const found = await points()
-    for (const journey of [restJourney, creditsJourney]) {
+  async ({ fault, some }) => {
+    for (const journey of [restJourney, creditsJourney, limitsJourney]) {
       const report = await runCampaign({
         journey,
-        found: journey === restJourney ? found.rest : found.credits,
+        found: await pointsOf(journey),
         fault,
-        worlds,
-        pointsPerRun: fault === kill ? pointsPerRun : 1,
+        worlds: worlds.all,
+        oneByOne: isFull,
         log,
-        ...(choose ? { choose } : {}),
+        ...(isFull || !some ? {} : { choose: some }),
       })
       expect(report.violations).toEqual([])
       expect(report.unreached.length).toBeLessThanOrEqual(1 + report.hit / 10)
@@ -149,13 +120,14 @@ test.for(slowFaults)(
   async ({ fault, count }) => {
     // Always there: the one call that cannot be repeated.
     const isOrder = ({ name }: Point): boolean => name.startsWith('POST /v2/instances')
-    const choose = (all: Point[]): Point[] =>
-      isFull ? all : [...new Set([...spread(count)(all), ...all.filter(isOrder)])]
+    const choose: Choose = (all, operation) =>
+      isFull ? all : [...new Set([...spread(count)(all, operation), ...all.filter(isOrder)])]
     const report = await runCampaign({
       journey: agentJourney,
-      found: (await points()).agent,
+      found: await pointsOf(agentJourney),
       fault,
-      worlds,
+      worlds: worlds.all,
+      oneByOne: isFull,
       log,
       choose,
     })
@@ -171,9 +143,10 @@ const providerFaults = [
 test.for(providerFaults)('$name leaves no machine that nobody owns', { timeout: LONG_MS }, async (fault) => {
   const report = await runCampaign({
     journey: agentJourney,
-    found: (await points()).agent,
+    found: await pointsOf(agentJourney),
     fault,
-    worlds,
+    worlds: worlds.all,
+    oneByOne: isFull,
     log,
   })
   expect(report.violations).toEqual([])
@@ -182,12 +155,10 @@ test.for(providerFaults)('$name leaves no machine that nobody owns', { timeout: 
 test('a worker that creates without looking for the label first is found out', {
   timeout: LONG_MS,
 }, async () => {
-  const naive = await openWorld(cloud, folder, 'crash-naive', { naive: 'naive-machines.ts' })
-  try {
-    const journey = { ...agentJourney, operations: [firstDeploy, deletion] }
+  await worlds.naively('naive-machines.ts', async (naive) => {
     const report = await runCampaign({
-      journey,
-      found: await findPoints(naive, journey, everyCall, { recordings: 1 }),
+      journey: shortJourney,
+      found: chooseAmong((await record([naive], [shortJourney]))(shortJourney), everyCall),
       fault: { ...kill, name: 'control: kill -9 of a worker that never adopts' },
       choose: (points) =>
         points.filter(({ role, name }) => role === 'worker' && name.startsWith('POST /v2/instances')),
@@ -198,7 +169,5 @@ test('a worker that creates without looking for the label first is found out', {
     expect(report.violations.map(({ sentence }) => sentence)).toContainEqual(
       expect.stringMatching(/instance .* belongs to no machine/),
     )
-  } finally {
-    await naive.stop()
-  }
+  })
 })

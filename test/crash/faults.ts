@@ -1,7 +1,6 @@
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import type { Fault as ChainFault } from '@agentctl/server/billing/testing/paying.ts'
 import { methodNames } from './call-names.ts'
-import { paymentsOf } from './chain-journey.ts'
 import type { Arming, Hit, Point } from './control.ts'
 import { brokenInvariants } from './invariants.ts'
 import type { World } from './world.ts'
@@ -17,11 +16,14 @@ export interface Fault {
   prepare?(world: World, point: Point): Promise<() => Promise<void>>
   /** While the process is held by SIGSTOP; it goes on afterwards. */
   whileHeld?(world: World, hit: Hit): Promise<void>
+  /** How many points of an operation one run hits, one after another; several save runs. One unless told. */
+  perRun?: number
   /** What the platform does later by itself against traces that this fault may leave. */
   clearTraces?(world: World): Promise<void>
 }
 
-export const kill: Fault = { name: 'kill -9', appliesTo: () => true, signal: 'SIGKILL' }
+/** What a restart costs is little beside what leads up to it. */
+export const kill: Fault = { name: 'kill -9', appliesTo: () => true, signal: 'SIGKILL', perRun: 8 }
 
 /** Longer than the lease of the worlds, and time for another worker to finish. */
 const HELD_MS = 60_000
@@ -54,6 +56,7 @@ export const databaseRestart: Fault = {
   name: 'restart of PostgreSQL',
   appliesTo: ({ role, name }) => role !== 'runner' && / › (before|after)$/.test(name),
   signal: 'SIGSTOP',
+  perRun: 2,
   whileHeld: (world) => world.cutDatabase(REFUSING_MS),
 }
 
@@ -69,12 +72,13 @@ const machines: StandInCalls = {
 }
 const cards: StandInCalls = {
   call: /(?:^|› )(GET|POST|DELETE) (\/v1\/(?:checkout|refunds|disputes|events)[^ ]*) › before$/,
-  url: (world) => paymentsOf(world).stripe.url,
+  url: (world) => world.payments.stripe.url,
 }
 
 function standInFault(name: string, kind: string, { call, url }: StandInCalls): Fault {
   return {
     name,
+    perRun: 3,
     appliesTo: (point) => point.role !== 'runner' && call.test(point.name),
     async prepare(world, point) {
       const [, method, path = ''] = call.exec(point.name) ?? []
@@ -138,7 +142,7 @@ function chainFault(name: string, wrong: Exclude<ReturnType<ChainFault>, undefin
     name,
     appliesTo: ({ name }) => chainCall.test(name),
     async prepare(world, point) {
-      const { node } = paymentsOf(world)
+      const { node } = world.payments
       const requests: (readonly string[])[] = []
       node.misbehave((_method, _params, asked) => {
         if (methodNames(asked) !== chainCall.exec(point.name)?.[1]) return undefined

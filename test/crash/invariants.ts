@@ -92,7 +92,7 @@ const agentInvariants: Invariant[] = [
       select a.id || ' is ' || a.status || ' and burns ' || coalesce(m.rate_micros, 0) as broken
       from agents a left join meters m on m.subject = a.id and m.to_at is null
       where coalesce(m.rate_micros, 0) <> case
-        when a.status = 'running' then 10000
+        when a.status = 'running' then case a.size when 'nano' then 10000 when 'small' then 20000 end
         when a.rest = 'stopped' and a.status = 'stopped' then 1000 else 0 end`),
   },
   {
@@ -126,12 +126,14 @@ async function instancesAreMachines(world: World): Promise<string[]> {
   ]
 }
 
-/** All that is broken now, each sentence with the invariant that it breaks. */
+export const invariants: readonly Invariant[] = [...agentInvariants, ...moneyInvariants]
+
+/** Sentences that say of which invariant they are. */
+export async function brokenOf(world: World, { name, broken }: Invariant): Promise<string[]> {
+  return (await broken(world)).map((sentence) => `${name}: ${sentence}`)
+}
+
+/** All that is broken now. */
 export async function brokenInvariants(world: World): Promise<string[]> {
-  const found = await Promise.all(
-    [...agentInvariants, ...moneyInvariants].map(async ({ name, broken }) =>
-      (await broken(world)).map((sentence) => `${name}: ${sentence}`),
-    ),
-  )
-  return found.flat()
+  return (await Promise.all(invariants.map((one) => brokenOf(world, one)))).flat()
 }

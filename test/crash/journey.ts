@@ -5,6 +5,8 @@ export interface Subject {
   name: string
   agentId: string
   url: string
+  /** What the agent has written into its home on its first machine. */
+  born: string
 }
 
 /** One thing that a user does. Later parts of the product add theirs to a journey, or a journey of their own. */

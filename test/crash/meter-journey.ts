@@ -136,12 +136,12 @@ async function expectNotices({ sql }: World, since: Date, expected: string[]): P
 }
 
 /** What was spent counts from the first of the month on. */
-async function untilMiddleOfMonth(world: World): Promise<void> {
+export async function untilMiddleOfMonth(world: World): Promise<void> {
   const day = world.now().getUTCDate()
   if (day < 3 || day > 20) await world.advance((day < 3 ? 3 : 36 - day) * DAY_SECONDS)
 }
 
-async function spentThisMonth(world: World): Promise<bigint> {
+export async function spentThisMonth(world: World): Promise<bigint> {
   const { totalMicros } = await world.api.call<{ totalMicros: string }>('GET', '/v1/billing/usage')
   return BigInt(totalMicros)
 }

@@ -3,15 +3,14 @@ import { join } from 'node:path'
 import { type Stripe, startStripe } from '@agentctl/localcloud/stripe/stripe.ts'
 import type { StripeState } from '@agentctl/localcloud/stripe/stripe-state.ts'
 import { faultyNode, type PayingChain, payingChain } from '@agentctl/server/billing/testing/paying.ts'
-import type { Address } from 'viem'
-
-/** Where payments go; nobody has its key. */
-export const TREASURY: Address = '0x00000000000000000000000000000000000acc01'
+import type { PrivateKeyAccount } from 'viem/accounts'
 
 /** Who moves money to a world's account, one of each for every world: they follow its clock. */
 export interface PaymentStandIns {
   /** Mines when it is told to. */
   chain: PayingChain
+  /** Where payments go, and from where operators send some back. */
+  treasury: PrivateKeyAccount
   /** Between the servers and the chain. */
   node: Awaited<ReturnType<typeof faultyNode>>
   stripe: Stripe
@@ -24,12 +23,14 @@ export interface PaymentStandIns {
 
 export async function openPaymentStandIns(home: string, apiUrl: string): Promise<PaymentStandIns> {
   const chain = await payingChain({ dataDir: home })
+  const treasury = await chain.somebody(0n)
   const node = await faultyNode(chain.local.rpcUrl)
   const stripe = await startStripe({ dataDir: home, log: () => {} })
   const webhook = `${apiUrl}/v1/webhooks/stripe`
   stripe.setWebhook(webhook)
   return {
     chain,
+    treasury,
     node,
     stripe,
     stripeState: () => JSON.parse(readFileSync(join(home, 'stripe/state.json'), 'utf8')),
@@ -37,7 +38,7 @@ export async function openPaymentStandIns(home: string, apiUrl: string): Promise
       CHAIN_ID: String(chain.local.chainId),
       CHAIN_RPC_URL: node.url,
       CHAIN_NAME: 'local',
-      DEPOSIT_ADDRESS: TREASURY,
+      DEPOSIT_ADDRESS: treasury.address,
       DEPOSIT_TOKEN_ADDRESS: chain.local.token.address,
       DEPOSIT_START_BLOCK: '0',
       // Only when a journey has something to be found.

@@ -55,8 +55,11 @@ export function choosePoints(
   return { points, collapsed }
 }
 
+/** Chooses among the points of one operation that a fault fits. */
+export type Choose = (points: Point[], operation: number) => Point[]
+
 /** So many of them, spread evenly over all, the same in every run. */
-export function spread(count: number): (points: Point[]) => Point[] {
+export function spread(count: number): Choose {
   return (points) => {
     const step = Math.max(1, points.length / count)
     return points.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step))
@@ -64,8 +67,11 @@ export function spread(count: number): (points: Point[]) => Point[] {
 }
 
 /** CI hits all of them (`AGENTCTL_CRASH_EVERY_POINT=1`); whoever waits at a terminal, each fourth. */
-export function killedPoints(points: Point[]): Point[] {
-  return process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
-    ? points
-    : spread(Math.ceil(points.length / 4))(points)
-}
+const isEveryPoint = process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
+
+export const killedPoints: Choose = (points, operation) =>
+  isEveryPoint ? points : spread(Math.ceil(points.length / 4))(points, operation)
+
+/** Whoever waits at a terminal does not wait for many timeouts: one of each operation, or of every second. */
+export const slowPoints: Choose = (points, operation) =>
+  isEveryPoint || operation % 2 === 0 ? spread(1)(points, operation) : []

@@ -1,7 +1,10 @@
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
+import { spentBySubject } from '@agentctl/server/billing/limits.ts'
 import {
+  BORN,
   deleteAgent,
   deletion,
+  deploy,
   expectAnswer,
   firstDeploy,
   type Release,
@@ -10,6 +13,7 @@ import {
 import { leaveCredits } from './card-journey.ts'
 import { depositOnChain, endPayments } from './chain-journey.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
+import { spentThisMonth, untilMiddleOfMonth } from './meter-journey.ts'
 import { Refused } from './patient-client.ts'
 import type { World } from './world.ts'
 
@@ -18,6 +22,7 @@ const HASTEN_MS = 500
 const DAY_SECONDS = 86_400
 /** What the smallest machine costs in an hour, and longer than that. */
 const HOUR_MICROS = 10_000n
+const HOUR_SECONDS = 3600
 const TWO_HOURS_SECONDS = 7200
 const GRACE_DAYS = 14
 const DEPOSIT_MICROS = 5_000_000n
@@ -43,11 +48,27 @@ const restart: Operation = {
   },
   check: async (world, subject) => {
     await expectAnswer(world, subject, `${subject.name} first kept-by-the-agent`)
+    await expectAnswer(world, subject, subject.born, BORN)
     return []
   },
 }
 
+/** Its new machine is another one and is made of its disk. */
+const largerMachine: Operation = {
+  name: 'larger machine',
+  run: (world, subject) => deploy(world, subject, 'first', { size: 'small' }),
+  async check(world, subject) {
+    const [machine] = await world.sql<{ plan: string }[]>`
+      select plan from machines where agent_id = ${subject.agentId} and state = 'ready'`
+    return [
+      ...(machine?.plan === 'vc2-1c-2gb' ? [] : [`its machine is a ${machine?.plan}`]),
+      ...(await checkBack(world, subject, { withFiles: true })),
+    ]
+  },
+}
+
 async function abandon(world: World, subject: Subject): Promise<void> {
+  await liftLimit(world)
   await endPayments(world)
   await leaveCredits(world, MANY_MICROS)
   await deleteAgent(world, subject)
@@ -81,6 +102,60 @@ export const restJourney: Journey = {
     deletion,
   ],
   abandon,
+}
+
+/** An agent moves to a larger machine, and is stopped by the limit of its account and by its own, while it runs. */
+export const limitsJourney: Journey = {
+  name: 'limits',
+  operations: [
+    firstDeploy,
+    largerMachine,
+    {
+      name: 'hard limit of the month',
+      async run(world, subject) {
+        // It burns for some days until the middle of the month.
+        await leaveCredits(world, MANY_MICROS)
+        await untilMiddleOfMonth(world)
+        const hardMonthlyMicros = String((await spentThisMonth(world)) + HOUR_MICROS / 2n)
+        await world.api.call('PATCH', '/v1/billing/limits', { body: { hardMonthlyMicros } })
+        await burnAnHour(world)
+        await untilAtRest(world, subject, 'stopped')
+      },
+      check: checkKept,
+    },
+    {
+      name: 'deploy with a limit of its own',
+      async run(world, subject) {
+        await liftLimit(world)
+        const spent = await spentBySubject(world.sql, subject.agentId, world.now())
+        await deploy(world, subject, 'first', { size: 'small', maxTotalMicros: spent + HOUR_MICROS / 2n })
+      },
+      check: (world, subject) => checkBack(world, subject, { withFiles: true }),
+    },
+    {
+      name: 'limit of the agent',
+      async run(world, subject) {
+        await burnAnHour(world)
+        await untilAtRest(world, subject, 'stopped')
+      },
+      check: async (world, subject) => [
+        ...(await checkKept(world, subject)),
+        ...(await checkTold(world, subject, 'agent_limit_reached', 1)),
+      ],
+    },
+    deletion,
+  ],
+  abandon,
+}
+
+async function burnAnHour(world: World): Promise<void> {
+  await world.advance(HOUR_SECONDS)
+  await world.visit('charge-meters')
+  await world.visit('watch-credits')
+}
+
+async function liftLimit(world: World): Promise<void> {
+  await world.api.call('PATCH', '/v1/billing/limits', { body: { hardMonthlyMicros: null } })
 }
 
 /**
@@ -199,7 +274,7 @@ async function checkKept({ sql }: World, { agentId }: Subject): Promise<string[]
   return kept.length === 1 ? [] : [`there are ${kept.length} whole snapshots instead of 1`]
 }
 
-/** It answers with its secret, on a machine that was made of its snapshot, or of nothing. */
+/** It answers with its secret, on a machine that was made of its snapshot and has its files, or of nothing. */
 async function checkBack(
   world: World,
   subject: Subject,
@@ -208,6 +283,7 @@ async function checkBack(
   const [machine] = await world.sql<{ snapshot: string | null }[]>`
     select snapshot_id as snapshot from machines where agent_id = ${subject.agentId} and state = 'ready'`
   await expectAnswer(world, subject, `${subject.name} first kept-by-the-agent`)
+  if (withFiles) await expectAnswer(world, subject, subject.born, BORN)
   if (!machine) return ['it has no machine']
   return (machine.snapshot !== null) === withFiles ? [] : [`its machine was made of ${machine.snapshot}`]
 }

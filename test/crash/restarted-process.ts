@@ -7,26 +7,21 @@ const STOP_PATIENCE_MS = 10_000
 export class RestartedProcess {
   readonly #args: string[]
   readonly #environment: Record<string, string>
-  readonly #again: Record<string, string>
   readonly #logFile: string
   readonly #afterDeath: () => Promise<void>
   #child: ChildProcess
   #stopping = false
   restarts = 0
 
-  /** `again` are more settings for every start but the first; `afterDeath` comes before such a start. */
+  /** `afterDeath` comes before each start but the first. */
   constructor(
     args: string[],
     environment: Record<string, string>,
     logFile: string,
-    {
-      again = {},
-      afterDeath = async () => {},
-    }: { again?: Record<string, string>; afterDeath?: () => Promise<void> } = {},
+    afterDeath: () => Promise<void> = async () => {},
   ) {
     this.#args = args
     this.#environment = environment
-    this.#again = again
     this.#logFile = logFile
     this.#afterDeath = afterDeath
     this.#child = this.#launch()
@@ -38,10 +33,9 @@ export class RestartedProcess {
 
   #launch(): ChildProcess {
     const output = openSync(this.#logFile, 'a', 0o600)
-    const again = this.restarts > 0 ? this.#again : {}
     const child = spawn(process.execPath, this.#args, {
       stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH ?? '', ...this.#environment, ...again },
+      env: { PATH: process.env.PATH ?? '', ...this.#environment },
     })
     closeSync(output)
     child.once('exit', async () => {

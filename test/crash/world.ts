@@ -5,18 +5,17 @@ import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import { ORPHAN_SECONDS } from '@agentctl/server/agents/sweep.ts'
 import { openPool, type Pool } from '@agentctl/server/platform/db.ts'
-import { privateKeyToAccount } from 'viem/accounts'
-import type { Cloud } from '../../scripts/cloud.ts'
-import { quickLibraries } from './bundled-libraries.ts'
+import { newToken, tokenHash } from '@agentctl/server/platform/tokens.ts'
+import { bundledServer } from './bundled-server.ts'
 import { Control } from './control.ts'
 import { PatientClient } from './patient-client.ts'
 import { openPaymentStandIns, type PaymentStandIns } from './payment-stand-ins.ts'
 import { RestartedProcess } from './restarted-process.ts'
-import { hastenOperation, visitOperations } from './visit.ts'
+import { hastenOperation, untilFirstVisits, visitOperations } from './visit.ts'
+import { signUp } from './world-account.ts'
 import { WorldClock } from './world-clock.ts'
 
 const root = dirname(dirname(import.meta.dirname))
-const SERVER = join(root, 'packages/server/src/main.ts')
 const START_MS = 120_000
 const CALL_MS = 60_000
 const LEASE_SECONDS = 2
@@ -41,8 +40,10 @@ export interface World {
   routerPort: number
   /** Who is logged in. */
   account: string
-  /** Chain and card processor; undefined where none are taken. */
-  payments: PaymentStandIns | undefined
+  /** One of those who run the service. */
+  operator: PatientClient
+  /** Chain and card processor. */
+  payments: PaymentStandIns
   /** As the owner of the tables, who sees everything. */
   sql: Pool
   processes: { server: RestartedProcess; worker: RestartedProcess }
@@ -55,6 +56,8 @@ export interface World {
   now(): Date
   /** Has the worker visit the operations of a kind now, and resolves when all went well. */
   visit(kind: string): Promise<void>
+  /** The same for all that is done again and again, whether or not anything has happened. */
+  visitRepeated(): Promise<void>
   /** Leaves out the pause that is made before the next look at a subject. */
   hasten(subject: string): Promise<void>
   /** What this world's environment has at the provider. */
@@ -73,18 +76,17 @@ export interface World {
 }
 
 export async function openWorld(
-  cloud: Cloud,
   folder: string,
   name: string,
   {
-    takesPayments = false,
-    naive = '',
+    postgresUrl,
+    naive,
   }: {
-    /** Whether there is a chain and a card processor. */
-    takesPayments?: boolean
-    /** What the worker does naively, see `naive.ts`. */
-    naive?: string
-  } = {},
+    /** Of a server in which it makes a database of its own. */
+    postgresUrl: string
+    /** What its servers do naively, see `bundled-server.ts`. */
+    naive?: string | undefined
+  },
 ): Promise<World> {
   const home = join(folder, name)
   mkdirSync(home, { recursive: true })
@@ -92,12 +94,12 @@ export async function openWorld(
   const compileCache = join(folder, 'compile-cache')
   // A copy, for a build meanwhile would take away what the machines were told to fetch.
   const runner = join(home, 'runner.cjs')
-  copyFileSync(cloud.serverEnvironment.MACHINE_RUNNER_FILE ?? '', runner)
-  const libraries = await quickLibraries(folder)
-  const admin = openPool(cloud.local.databaseUrl, { connectionsMax: 1 })
-  const database = name.replaceAll('-', '_')
+  copyFileSync(join(root, 'packages/runner/dist/runner.cjs'), runner)
+  const program = await bundledServer(folder, naive)
+  const admin = openPool(postgresUrl, { connectionsMax: 1 })
+  const database = `${name.replaceAll('-', '_')}_${process.pid}`
   await admin.unsafe(`create database ${database}`)
-  const databaseUrl = new URL(cloud.local.databaseUrl)
+  const databaseUrl = new URL(postgresUrl)
   databaseUrl.pathname = `/${database}`
   const clock = new WorldClock(join(home, 'clock'))
   const sql = openPool(databaseUrl.href, { connectionsMax: 3 })
@@ -108,10 +110,12 @@ export async function openWorld(
   const apiUrl = `http://127.0.0.1:${port}`
   // Plain processes: the runners' Node is wrapped by a script that needs this checkout, which a sandbox would not show.
   const vultr = await startVultr({ dataDir: home, sandbox: 'none', log: () => {} })
-  const payments = takesPayments ? await openPaymentStandIns(home, apiUrl) : undefined
+  const payments = await openPaymentStandIns(home, apiUrl)
+  const api = new PatientClient(apiUrl, CALL_MS)
+  const operator = new PatientClient(apiUrl, CALL_MS)
+  operator.token = newToken('o').reveal()
   const environment: Record<string, string> = {
-    ...withoutShared(cloud.serverEnvironment),
-    ...payments?.environment,
+    ...payments.environment,
     PORT: String(port),
     ROUTER_PORT: String(routerPort),
     API_URL: apiUrl,
@@ -119,9 +123,14 @@ export async function openWorld(
     DATA_DIR: home,
     // Moved for this world alone.
     CLOCK_FILE: clock.file,
+    // Nobody logs in by phone.
+    TWILIO_ACCOUNT_SID: 'none',
+    TWILIO_AUTH_TOKEN: 'none',
+    TWILIO_VERIFY_SERVICE_SID: 'none',
     VULTR_API_KEY: vultr.apiKey,
     VULTR_BASE_URL: vultr.url,
     VULTR_ENVIRONMENT: name,
+    OPERATORS: `crash=${tokenHash(operator.token).toString('hex')}`,
     LEASE_SECONDS: String(LEASE_SECONDS),
     MACHINE_RUNNER_FILE: runner,
     MACHINE_NODE_FILE: wrapNode(home, control, compileCache),
@@ -137,46 +146,34 @@ export async function openWorld(
       update operations set lease_until = clock_timestamp(), run_at = least(run_at, clock_timestamp())
       where state = 'pending' and lease_until is not null`
   }
-  const loaded = (...files: string[]): string[] =>
-    files.flatMap((file) => ['--import', join(import.meta.dirname, file)])
+  const points = ['--import', join(import.meta.dirname, 'points.ts')]
   const start = (role: 'server' | 'worker', chosen: string, imports: string[]): RestartedProcess =>
     new RestartedProcess(
-      ['--disable-warning=ExperimentalWarning', ...imports, SERVER, '--roles', chosen],
-      {
-        ...environment,
-        CRASH_POINTS: control.folder,
-        CRASH_ROLE: role,
-        CRASH_LIBRARIES: role === 'server' ? libraries.withLogin : libraries.withoutLogin,
-        CRASH_NAIVE: naive,
-      },
+      ['--disable-warning=ExperimentalWarning', ...imports, program, '--roles', chosen],
+      { ...environment, CRASH_POINTS: control.folder, CRASH_ROLE: role },
       join(home, `${role}.log`),
-      {
-        // Whoever logs in does so at the beginning.
-        again: { CRASH_LIBRARIES: libraries.withoutLogin },
-        ...(role === 'worker' ? { afterDeath: endLeases } : {}),
-      },
+      role === 'worker' ? endLeases : undefined,
     )
   const processes = {
-    server: start('server', 'api,router', loaded('points.ts', 'quick-libraries.ts')),
-    worker: start(
-      'worker',
-      'worker',
-      loaded('points.ts', 'quick-libraries.ts', ...(naive ? ['naive.ts'] : [])),
-    ),
+    server: start('server', 'api,router', points),
+    worker: start('worker', 'worker', points),
   }
-  const api = new PatientClient(apiUrl, CALL_MS)
   const stop = async (): Promise<void> => {
     await Promise.all([processes.server, processes.worker, ...others].map((one) => one.stop()))
-    await Promise.all([vultr.stop(), payments?.stop()])
+    await Promise.all([vultr.stop(), payments.stop()])
     await sql.end({ timeout: 5 })
+    await admin.unsafe(`drop database if exists ${database} with (force)`)
     await admin.end({ timeout: 5 })
   }
   let account: string
+  let repeated: string[]
   try {
     const isUp = await waitUntil(() => answers(`${apiUrl}/v1/health`), { withinMs: START_MS })
     if (!isUp) throw new Error(`The server of ${name} does not start; its log is ${home}/server.log.`)
-    await logIn(api)
-    account = await giveCredits(sql)
+    repeated = await untilFirstVisits(sql)
+    const person = await signUp(databaseUrl.href)
+    api.token = person.token
+    account = person.account
   } catch (error) {
     await stop()
     throw error
@@ -194,6 +191,7 @@ export async function openWorld(
     api,
     routerPort,
     account,
+    operator,
     payments,
     sql,
     processes,
@@ -203,6 +201,7 @@ export async function openWorld(
     advance,
     now: () => clock.now(),
     visit: (kind) => visitOperations(sql, kind),
+    visitRepeated: () => visitOperations(sql, ...repeated),
     hasten: (subject) => hastenOperation(sql, subject),
     async listInstances() {
       const response = await fetch(`${vultr.url}/v2/instances?per_page=500`, {
@@ -247,7 +246,7 @@ export async function openWorld(
       await waitUntil(async () => (await sightings()) === 0, { withinMs: SWEEP_MS, everyMs: 20 })
     },
     startSecondWorker() {
-      const other = start('worker', 'worker', loaded('quick-libraries.ts'))
+      const other = start('worker', 'worker', [])
       others.push(other)
       return other
     },
@@ -271,42 +270,6 @@ NODE_COMPILE_CACHE='${compileCache}' CRASH_POINTS='${control.folder}' CRASH_ROLE
     { mode: 0o755 },
   )
   return file
-}
-
-/**
- * Without what the local cloud takes payments with, for each world has its own or none, and without its domains: a
- * zone belongs to one environment, and every world is one of its own.
- */
-function withoutShared(environment: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(environment).filter(([name]) => !/^(STRIPE|DEPOSIT|CLOUDFLARE)_/.test(name)),
-  )
-}
-
-async function logIn(api: PatientClient): Promise<void> {
-  const wallet = privateKeyToAccount(DEVELOPMENT_KEY)
-  const { message } = await api.call<{ message: string }>('POST', '/v1/logins/wallet', {
-    body: { address: wallet.address },
-  })
-  const signature = await wallet.signMessage({ message })
-  const { token } = await api.call<{ token: string }>('POST', '/v1/logins/wallet/verify', {
-    body: { message, signature, acceptTerms: true },
-  })
-  api.token = token
-}
-
-/** The first of the well-known accounts of development chains. */
-const DEVELOPMENT_KEY = '0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80'
-
-/** More than any run of this suite burns, as a deposit posts it. Returns whose they are. */
-async function giveCredits(sql: Pool): Promise<string> {
-  const [account] = await sql<{ id: string }[]>`select id from accounts`
-  if (!account) throw new Error('Nobody is logged in.')
-  const at = new Date()
-  await sql`
-    select ledger_post('crash', 'deposit', 'crash', ledger_account_of(${account.id}, 'lac_crash', ${at}), 'sys_treasury',
-      1000000000::bigint, ${at})`
-  return account.id
 }
 
 async function answers(url: string): Promise<boolean> {

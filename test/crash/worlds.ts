@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, inject } from 'vitest'
+import { openWorld, type World } from './world.ts'
+
+export const LONG_MS = 1_800_000
+/** Everything, as for a nightly run, instead of a bounded part of the slow faults. */
+export const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
+
+export const log = (line: string): void => void process.stdout.write(`${line}\n`)
+
+export interface Worlds {
+  /** Beside each other; there from the first test on. */
+  all: World[]
+  /** The one in which points are looked for. */
+  first(): World
+  /** One whose servers do something naively, as long as `act` runs. */
+  naively(module: string, act: (world: World) => Promise<void>): Promise<void>
+}
+
+/** Opens worlds for the tests of a file, and takes them away after the last. */
+export function openWorlds(name: string, shards: number): Worlds {
+  const folder = mkdtempSync(join(tmpdir(), `agentctl-crash-${name}-`))
+  const all: World[] = []
+  const open = (shard: number | string, naive?: string): Promise<World> =>
+    openWorld(folder, `${name}-${shard}`, { postgresUrl: inject('postgresUrl'), naive })
+  beforeAll(async () => {
+    const count = Number(process.env.AGENTCTL_CRASH_SHARDS ?? shards)
+    all.push(...(await Promise.all(Array.from({ length: count }, (_, index) => open(index + 1)))))
+  }, 300_000)
+  afterAll(async () => {
+    await Promise.all(all.map((world) => world.stop()))
+    if (process.env.AGENTCTL_CRASH_KEEP) log(`kept: ${folder}`)
+    else rmSync(folder, { recursive: true, force: true })
+  }, 60_000)
+  return {
+    all,
+    first() {
+      const [first] = all
+      if (!first) throw new Error('There is no world.')
+      return first
+    },
+    async naively(module, act) {
+      const world = await open('naive', module)
+      try {
+        await act(world)
+      } finally {
+        await world.stop()
+      }
+    },
+  }
+}
