@@ -1,5 +1,13 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { answering, manySided } from './test-agents.ts'
@@ -285,6 +293,34 @@ test('SIGTERM lets the agent finish and leaves nothing running', async () => {
   expect(existsSync(`/proc/${pid}`)).toBe(false)
   expect(server.lines.some((line) => line.text === 'good bye')).toBe(true)
 })
+
+test('told to forget, it has ended the agent, and nothing secret is on tmpfs or disk, when it says so', async () => {
+  const { server } = machine
+  const secrets = ['sesame-of-the-agent', 'machine-token-1', server.routerCredential]
+  const start = { start: 'node index.js' }
+  server.desire(server.release('rel_1', { 'index.js': manySided }, start, { TOKEN: secrets[0] ?? '' }))
+  await machine.reported('rel_1', 'healthy')
+  const pid = machine.agentPid()
+  expect(holding(machine.run, secrets)).toContain('credential.json')
+  machine.supervised = false
+  server.desireForgetting()
+  await until('that it says so', () => server.polls.some(({ emptied }) => emptied))
+  expect(existsSync(`/proc/${pid}`)).toBe(false)
+  expect(readdirSync(machine.run).filter((name) => name !== 'lock')).toEqual([])
+  // Its disk is what is copied.
+  expect(holding(machine.base, secrets)).toEqual([])
+})
+
+/** Files of a folder that hold one of these texts. */
+function holding(folder: string, texts: readonly string[]): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .filter(({ parentPath, name }) => {
+      const content = readFileSync(join(parentPath, name), 'latin1')
+      return texts.some((text) => content.includes(text))
+    })
+    .map(({ name }) => name)
+}
 
 test('a second runner takes the place of the first, and the agent notices nothing', async () => {
   await deploy()

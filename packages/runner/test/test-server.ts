@@ -24,7 +24,7 @@ export class TestServer {
   readonly blobs = new Map<string, Buffer>()
   readonly assets = new Map<string, Buffer>()
   readonly hellos: string[] = []
-  readonly polls: { port: number; runnerSha256: string; revision: number }[] = []
+  readonly polls: { port: number; runnerSha256: string; revision: number; emptied?: true | undefined }[] = []
   bootstrapToken = 'bootstrap-1'
   listenAddress = '127.0.0.1'
   desired: Desired = { revision: 1, release: null, runner: { sha256: '0'.repeat(64) } }
@@ -64,6 +64,12 @@ export class TestServer {
   /** Another desired release, of these files. */
   desire(release: DesiredRelease | null): void {
     this.desired = { ...this.desired, revision: this.desired.revision + 1, release }
+    this.#wake()
+  }
+
+  /** The machine is about to be copied. */
+  desireForgetting(): void {
+    this.desired = { ...this.desired, revision: this.desired.revision + 1, release: null, forget: true }
     this.#wake()
   }
 
@@ -143,10 +149,7 @@ export class TestServer {
     })
   }
 
-  async #poll(
-    poll: { revision: number; port: number; runnerSha256: string },
-    response: http.ServerResponse,
-  ): Promise<void> {
+  async #poll(poll: TestServer['polls'][number], response: http.ServerResponse): Promise<void> {
     this.polls.push(poll)
     if (poll.revision === this.desired.revision) {
       await new Promise<void>((resolve) => {
