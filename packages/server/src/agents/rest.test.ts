@@ -83,6 +83,52 @@ test('stopping keeps the disk and gives the machine back; starting makes one of 
   await alice.call('DELETE', '/v1/agents/hello')
 })
 
+test('a restored machine has a fresh credential, and nothing of the generation before is believed', async () => {
+  const alice = await cloud.person('restored')
+  const { agent, machine } = await deployLive(cloud, alice, 'hello', 'x')
+  const before = machine.token
+  await alice.call('POST', '/v1/agents/hello/stop')
+  await machine.forgets()
+  await atRest(cloud, agent.id)
+  const started = await alice.call('POST', '/v1/agents/hello/start')
+  const next = await cloud.machineOf(agent.id, machine)
+  const refused = async (): Promise<number[]> => {
+    const asked = [
+      machine.post('/v1/runner/poll', {
+        protocol: 1,
+        runnerSha256: '0'.repeat(64),
+        revision: -1,
+        port: 7070,
+      }),
+      machine.report(started.body.id, 'healthy'),
+      machine.log(cloud.deps.clock.now(), 'from the past'),
+      machine.post('/v1/runner/blobs', { sha256s: [] }),
+      // Its copy holds what it was booted with, and no more than that.
+      machine.post('/v1/runner/hello', {
+        bootstrapToken: machine.bootstrapToken,
+        protocol: 1,
+        runnerSha256: '0'.repeat(64),
+      }),
+    ]
+    return (await Promise.all(asked)).map(({ status }) => status)
+  }
+  expect(await refused()).toEqual([401, 401, 401, 401, 401])
+  expect(next.bootstrapToken).not.toBe(machine.bootstrapToken)
+  await next.hello()
+  expect(next.token).not.toBe(before)
+  await next.learns(started.body.id)
+  await next.report(started.body.id, 'healthy')
+  expect(await refused()).toEqual([401, 401, 401, 401, 401])
+  const rows = await cloud.sql`
+    select generation, state, token_hash is null as revoked from machines
+    where agent_id = ${agent.id} order by generation`
+  expect(rows).toEqual([
+    { generation: 1, state: 'deleted', revoked: true },
+    { generation: 2, state: 'ready', revoked: false },
+  ])
+  await alice.call('DELETE', '/v1/agents/hello')
+})
+
 /** The latest machine of an agent. */
 async function latest(agentId: string) {
   const [row] = await cloud.sql`
