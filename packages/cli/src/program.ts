@@ -61,9 +61,12 @@ import { note } from './commands/operator/note.ts'
 import { operations } from './commands/operator/operations.ts'
 import { payments } from './commands/operator/payments.ts'
 import { refund } from './commands/operator/refund.ts'
+import { requests } from './commands/operator/requests.ts'
 import { resolve } from './commands/operator/resolve.ts'
 import { rights } from './commands/operator/rights.ts'
 import { warm } from './commands/operator/warm.ts'
+import { show as showPolicy } from './commands/policy/show.ts'
+import { verify as verifyPolicy } from './commands/policy/verify.ts'
 import { importSecrets } from './commands/secrets/import.ts'
 import { list as listSecrets } from './commands/secrets/list.ts'
 import { set as setSecret } from './commands/secrets/set.ts'
@@ -142,6 +145,10 @@ export const program: Group = {
       },
     },
     notices,
+    policy: {
+      summary: 'Read the privacy policy, and see whether the service keeps it',
+      commands: { show: showPolicy, verify: verifyPolicy },
+    },
     // For the people who run a service: not among the commands that the first page of the help shows.
     operator: {
       summary: 'Decide what the service itself cannot, as somebody who runs it',
@@ -157,6 +164,7 @@ export const program: Group = {
         note,
         answer,
         operations,
+        requests,
         log: operatorLog,
       },
     },
@@ -170,7 +178,7 @@ const chapters = {
   Start: ['login', 'init', 'deploy'],
   Operate: ['agents', 'secrets', 'domains'],
   Money: ['billing'],
-  Account: ['whoami', 'logout', 'account', 'notices', 'namespaces', 'members', 'keys'],
+  Account: ['whoami', 'logout', 'account', 'notices', 'policy', 'namespaces', 'members', 'keys'],
   Tool: ['doctor', 'completion', 'commands'],
 }
 

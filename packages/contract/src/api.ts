@@ -6,6 +6,7 @@ import type { Endpoint, Params } from './endpoint.ts'
 import { identityEndpoints } from './identity.ts'
 import { operatorEndpoints } from './operators.ts'
 import { platformEndpoints } from './platform.ts'
+import { policyEndpoints } from './policy.ts'
 import { privacyEndpoints } from './privacy.ts'
 import { runnerEndpoints } from './runner.ts'
 
@@ -18,6 +19,7 @@ export const endpoints = {
   ...domainEndpoints,
   ...privacyEndpoints,
   ...operatorEndpoints,
+  ...policyEndpoints,
   ...runnerEndpoints,
 }
 

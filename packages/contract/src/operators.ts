@@ -89,6 +89,18 @@ export const RightsRequest = z.strictObject({
 })
 export type RightsRequest = z.infer<typeof RightsRequest>
 
+/** Metadata of one request; nothing else of it is kept. */
+export const LoggedRequest = z.strictObject({
+  at: Time,
+  requestId: z.string(),
+  /** The endpoint; empty for an address that is none. */
+  route: z.string(),
+  status: z.int(),
+  durationMs: z.int(),
+  /** The session or key that asked. */
+  credentialId: z.string().nullable(),
+})
+
 /** For the people who run the service. Every call is written into a log of its own. */
 export const operatorEndpoints = defineEndpoints({
   'POST /v1/operator/accounts/find': {
@@ -206,6 +218,13 @@ export const operatorEndpoints = defineEndpoints({
         }),
       ),
     }),
+  },
+  'GET /v1/operator/requests': {
+    id: 'listRequests',
+    summary: 'The newest requests of an account to the API: metadata of the last 90 days',
+    access: 'operator',
+    query: z.strictObject({ account: AccountId }),
+    response: z.strictObject({ requests: z.array(LoggedRequest) }),
   },
   'GET /v1/operator/acts': {
     id: 'listActs',

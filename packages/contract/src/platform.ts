@@ -20,10 +20,4 @@ export const platformEndpoints = defineEndpoints({
     access: 'public',
     rawResponse: 'text/html',
   },
-  'GET /policy': {
-    id: 'showPolicyPage',
-    summary: 'The privacy policy, as a page',
-    access: 'public',
-    rawResponse: 'text/html',
-  },
 })

@@ -303,6 +303,12 @@ const table = {
     title: 'The receipt is not what the service signed',
     fix: 'Ask for it anew: agentctl account receipt --json > receipt.json',
   },
+  policy_fails: {
+    status: 422,
+    exit: 1,
+    title: 'A sentence of the privacy policy does not hold',
+    fix: 'Look at what was measured: agentctl policy verify --failing',
+  },
   usage: { status: 400, exit: 2, title: 'Wrong usage', fix: 'See: agentctl --help' },
   missing_answer: {
     status: 400,

@@ -17,7 +17,9 @@ import type { MovableClock } from './platform/clock.ts'
 import { createApi } from './platform/http.ts'
 import type { RequestLimits } from './platform/request-limits.ts'
 import { VERSION } from './platform/version.ts'
-import { policyPage } from './privacy/policy-page.ts'
+import { wakePurge } from './privacy/operations.ts'
+import type { RequestLog } from './privacy/request-log.ts'
+import { privacyRoutes } from './privacy/routes.ts'
 import { rightsRoutes } from './privacy/rights-routes.ts'
 
 /** The whole API. `movable` is there in the local cloud only: with it the clock of everything can be moved. */
@@ -26,6 +28,7 @@ export function createApp(
   movable?: MovableClock,
   stopping: AbortSignal = AbortSignal.abort(),
   limits?: RequestLimits,
+  requestLog?: Pick<RequestLog, 'record'>,
 ): Hono {
   const api = createApi({
     gates: {
@@ -37,7 +40,10 @@ export function createApp(
     clientAddressHeader: deps.config.clientAddressHeader,
     https: deps.config.apiUrl.startsWith('https:'),
     limits,
+    record: requestLog && { clock: deps.clock, answered: requestLog.record },
   })
+  // First: it sees what all the others answer.
+  privacyRoutes(api, deps)
   api.on('GET /v1/health', async () => {
     await deps.db.ping()
     return { status: 'ok' as const, version: VERSION, time: deps.clock.now().toISOString() }
@@ -52,13 +58,14 @@ export function createApp(
   const openApi = openApiDocument({ url: deps.config.apiUrl, version: VERSION })
   api.on('GET /openapi.json', async () => Response.json(openApi))
   api.on('GET /docs', async () => page(await docsPage(openApi)))
-  api.on('GET /policy', async () => page(String(await policyPage())))
   if (movable) {
     const Move = z.strictObject({ advanceSeconds: z.number().min(0).max(315_360_000) })
     api.app.post('/_local/clock', async (c) => {
       const move = Move.safeParse(await c.req.json().catch(() => undefined))
       if (!move.success) return c.json({ error: 'Send {"advanceSeconds": seconds}.' }, 400)
-      return c.json({ now: movable.advance(move.data.advanceSeconds).toISOString() })
+      const moved = movable.advance(move.data.advanceSeconds)
+      await wakePurge(deps)
+      return c.json({ now: moved.toISOString() })
     })
   }
   return api.app

@@ -12,6 +12,7 @@ import type { EdgeProbe } from './providers/dns/edge-probe.ts'
 import type { LiveDns } from './providers/dns/live-dns.ts'
 import type { Machines } from './providers/machines/vultr.ts'
 import type { Sms } from './providers/sms/twilio.ts'
+import type { Egress } from './providers/transport.ts'
 
 /** Everything that the server works with. A function takes a `Pick` of it, so that its signature says what it touches. */
 export interface Deps {
@@ -32,5 +33,7 @@ export interface Deps {
   /** Undefined where no domains of customers are taken. */
   hostnames: Hostnames | undefined
   liveDns: LiveDns
+  /** Who can be called from here, and what they were told. */
+  egress: Egress
   edgeProbe: EdgeProbe
 }

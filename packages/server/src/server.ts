@@ -6,8 +6,6 @@ import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
 import { domainWork, scheduleDomainWork } from './domains/operations.ts'
-import { identityWork, scheduleIdentityWork } from './identity/operations.ts'
-import { operatorWork, scheduleOperatorWork } from './operators/operations.ts'
 import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
 import type { Config, Role } from './platform/config.ts'
@@ -21,6 +19,8 @@ import { awaitMigrations, migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
 import { openRequestLimits } from './platform/request-limits.ts'
 import type { Secret } from './platform/secret.ts'
+import { privacyWork, schedulePrivacyWork } from './privacy/operations.ts'
+import { openRequestLog } from './privacy/request-log.ts'
 import { rightsWork, scheduleRightsWork } from './privacy/rights-operations.ts'
 import { s3Blobs } from './providers/blobs/s3.ts'
 import { openCards } from './providers/cards/stripe.ts'
@@ -31,7 +31,8 @@ import { openEdgeProbe } from './providers/dns/edge-probe.ts'
 import { keepPreparing } from './providers/dns/keep-preparing.ts'
 import { openLiveDns } from './providers/dns/live-dns.ts'
 import { openMachines } from './providers/machines/vultr.ts'
-import { openSms } from './providers/sms/twilio.ts'
+import { processorHosts } from './providers/processors.ts'
+import { openSms, TWILIO_FIELDS } from './providers/sms/twilio.ts'
 import { openTransport, type Transport } from './providers/transport.ts'
 import { startRouter } from './router/router.ts'
 
@@ -124,15 +125,14 @@ function loginOf({ databaseUrl }: Config, own: Secret | undefined): RoleLogin {
 /** Policy 2g, role by role: who carries traffic calls nobody, and only who works reaches the machines. */
 function allowedHosts(config: Config, plays: (role: Role) => boolean): Parameters<typeof openTransport>[0] {
   if (!plays('api') && !plays('worker')) return { processors: [], infrastructure: [] }
+  const own: Readonly<Record<string, boolean>> = { Twilio: plays('api'), Vultr: plays('worker') }
+  const processors = processorHosts(config).filter(
+    ({ name, what }) => what === 'files' || (own[name] ?? true),
+  )
   return {
-    processors: [
-      ...(plays('api') ? [config.twilio.baseUrl] : []),
-      ...(plays('worker') ? [config.vultr.baseUrl] : []),
-      ...(config.stripe ? [config.stripe.baseUrl] : []),
-      ...(config.cloudflare ? [config.cloudflare.baseUrl] : []),
-      ...(config.blobs ? [config.blobs.endpoint] : []),
-    ],
+    processors: processors.map(({ baseUrl }) => baseUrl),
     infrastructure: [config.chain.rpcUrl],
+    fields: plays('api') ? { [config.twilio.baseUrl]: TWILIO_FIELDS } : {},
   }
 }
 
@@ -142,6 +142,7 @@ function openCommon(basis: Basis, transport: Transport): Common {
   const liveDns = openLiveDns(config.domains.dnsServers)
   return {
     ...basis,
+    egress: transport.egress,
     blobs: blobs ? s3Blobs({ s3: blobs, transport, log }) : fileBlobs(`${config.dataDir}/blobs`),
     chain: openChain({ config, transport, log }),
     transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
@@ -163,34 +164,33 @@ async function startApi(deps: Omit<Deps, 'machines'>): Promise<Stop> {
   const stopping = new AbortController()
   const limits = openRequestLimits(deps, config.requestsPerMinute)
   const movable = config.clockFile ? fileClock(config.clockFile) : undefined
-  const app = createApp(deps, movable, stopping.signal, limits)
+  const requestLog = openRequestLog(deps)
+  const app = createApp(deps, movable, stopping.signal, limits, requestLog)
   const http = await listen(app.fetch, config.host, config.port)
   return async () => {
     stopping.abort()
     await closeServer(http)
-    await limits.stop()
+    await Promise.all([limits.stop(), requestLog.stop()])
   }
 }
 
 async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(): boolean; stop: Stop }> {
-  await scheduleIdentityWork(deps)
   await scheduleAgentWork(deps)
   await scheduleDomainWork(deps)
   await scheduleBillingWork(deps)
   await scheduleCardWork(deps)
-  await scheduleOperatorWork(deps)
+  await schedulePrivacyWork(deps)
   await scheduleRightsWork(deps)
   // Before anything is ordered with them.
   const stopSharing = await keepProgramsShared(deps)
   const worker = await startWorker(
     { ...deps, leaseSeconds: deps.config.leaseSeconds },
     {
-      ...identityWork(deps),
       ...agentWork(deps),
       ...domainWork(deps),
       ...billingWork(deps),
       ...cardWork(deps),
-      ...operatorWork(deps),
+      ...privacyWork(deps),
       ...rightsWork(deps),
     },
   )

@@ -19,7 +19,5 @@ export const LAST_WORDS_SECONDS = 3
 /** Between the switch to another machine and the end of the one before, so that open connections can end. */
 export const DRAIN_SECONDS = 30
 
-export const LOG_DAYS = 7
-export const UNUSED_BLOB_DAYS = 30
 /** Releases whose files are kept for a rollback. */
 export const RELEASES_WITH_FILES = 10

@@ -8,12 +8,12 @@ import { enterNamespace } from '../identity/access.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
+import { retention } from '../platform/retention.ts'
 import { agentUrl } from './agents.ts'
 import { checkEnvironment } from './deploys.ts'
 import { type AgentDomain, listDomainsOf } from './domain-store.ts'
 import { contentsOf, missingContents } from './files.ts'
 import { wantedLabel } from './labels.ts'
-import { LOG_DAYS } from './limits.ts'
 import { fitsOn, machineSizes } from './machine-sizes.ts'
 import { listSnapshots } from './snapshot-store.ts'
 import { type AgentRow, findAgentByName, findRelease, listReleaseFiles, type ReleaseRow } from './store.ts'
@@ -177,7 +177,7 @@ function timeline(
       state: 'running',
       at: null,
       hourlyMicros: hourly(size),
-      consequence: `Charged by the second from its first healthy moment; logs are kept for ${LOG_DAYS} days.`,
+      consequence: `Charged by the second from its first healthy moment; logs are kept for ${retention.agentLogs.days} days.`,
     },
     {
       state: 'stopped',

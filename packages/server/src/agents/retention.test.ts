@@ -2,21 +2,23 @@ import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Work } from '../platform/operations.ts'
+import { retention } from '../platform/retention.ts'
 import { lockRegistration } from './blob-store.ts'
-import { LOG_DAYS, RELEASES_WITH_FILES, UNUSED_BLOB_DAYS } from './limits.ts'
+import { RELEASES_WITH_FILES } from './limits.ts'
 import { agentWork, scheduleAgentWork } from './operations.ts'
 import { deleteStrayFiles } from './stray-files.ts'
 import { type Answer, deployLive, eventually, sha256, testCloud } from './test-cloud.ts'
 
 const DAY = 86_400
+const UNUSED_BLOB_DAYS = retention.unusedBlobs.days
 const cloud = await testCloud()
-const { retention, ...kinds } = agentWork(cloud.deps)
+const { retention: visit, ...kinds } = agentWork(cloud.deps)
 await cloud.work(kinds)
 
 async function retain(): Promise<void> {
   await cloud.sql`delete from operations where kind in ('retention', 'sweep')`
   await scheduleAgentWork(cloud.deps)
-  const worker = await cloud.work({ retention: retention as Work })
+  const worker = await cloud.work({ retention: visit as Work })
   await eventually(async () => {
     const [row] = await cloud.sql<{ due: boolean }[]>`
       select fencing > 0 and lease_until is null as due from operations where kind = 'retention'`
@@ -44,19 +46,6 @@ test('scheduled work has one row, however many servers start', async () => {
   await Promise.all([1, 2, 3].map(() => scheduleAgentWork(cloud.deps)))
   const rows = await cloud.sql`select kind from operations where kind in ('retention', 'sweep')`
   expect(rows).toHaveLength(2)
-})
-
-test(`log lines go after ${LOG_DAYS} days`, async () => {
-  const alice = await cloud.person('logs')
-  const { machine } = await deployLive(cloud, alice, 'hello', 'x')
-  await machine.log(cloud.deps.clock.now(), 'old')
-  const lines = async () => (await cloud.sql`select 1 from agent_logs`).length
-  cloud.advance((LOG_DAYS - 1) * DAY)
-  await retain()
-  expect(await lines()).toBe(1)
-  cloud.advance(2 * DAY)
-  await retain()
-  expect(await lines()).toBe(0)
 })
 
 test(`blobs that no release needs go after ${UNUSED_BLOB_DAYS} days, with their files`, async () => {

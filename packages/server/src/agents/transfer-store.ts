@@ -55,8 +55,3 @@ export async function putTransferWarning(
     on conflict do nothing returning 1`
   return rows.length > 0
 }
-
-export async function deleteTransfersBefore(sql: Sql, before: Date): Promise<void> {
-  await sql`delete from machine_transfers where polled_at < ${before}`
-  await sql`delete from transfer_warnings where month < ${before}`
-}

@@ -109,12 +109,3 @@ export async function findCardEvent(tx: Sql, id: string): Promise<CardEventRow |
     select session_id as "sessionId", payment_id as "paymentId" from card_events where id = ${id}`
   return row
 }
-
-/** From then on the same key opens another page. */
-export async function forgetRequestKeysBefore(tx: Sql, before: Date): Promise<void> {
-  await tx`update checkouts set request_key = null where request_key is not null and created_at <= ${before}`
-}
-
-export async function deleteCardEventsBefore(tx: Sql, before: Date): Promise<void> {
-  await tx`delete from card_events where received_at <= ${before}`
-}

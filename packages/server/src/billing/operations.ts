@@ -2,7 +2,6 @@ import type { Deps } from '../deps.ts'
 import { startOperation, type Work } from '../platform/operations.ts'
 import type { Transfers } from '../providers/chain/transfers.ts'
 import { confirmationSubject, scanSubject, visitConfirmations } from './confirm-operation.ts'
-import { visitBillingExpiry } from './expiry.ts'
 import { meterSubject, visitMeters } from './meter-operation.ts'
 import { visitScan } from './scan-operation.ts'
 
@@ -19,7 +18,6 @@ export function billingWork(deps: Parts): Record<string, Work> {
     'scan-deposits': (operation, lease) => visitScan(deps, on(operation.stepData.chainId), operation, lease),
     'confirm-deposits': (operation, lease) => visitConfirmations(deps, on(operation.stepData.chainId), lease),
     'charge-meters': (operation, lease) => visitMeters(deps, operation, lease),
-    'expire-billing': () => visitBillingExpiry(deps),
   }
 }
 
@@ -27,7 +25,6 @@ export function billingWork(deps: Parts): Record<string, Work> {
 export async function scheduleBillingWork({ db, clock, transfers }: Parts): Promise<void> {
   const now = clock.now()
   await startOperation(db.jobs, { kind: 'charge-meters', subject: meterSubject, namespaceId: null, now })
-  await startOperation(db.jobs, { kind: 'expire-billing', subject: 'expiry:billing', namespaceId: null, now })
   for (const { chain } of transfers) {
     const stepData = { chainId: chain.chainId }
     for (const { kind, subject } of [

@@ -63,7 +63,3 @@ export function listHeld(sql: Sql): Promise<{ id: string; label: string; provide
     select id, hostname as label, provider_id as "providerId" from domains
     where status in ('pending', 'verifying', 'live')`
 }
-
-export async function deleteRemovedBefore(sql: Sql, before: Date): Promise<void> {
-  await sql`delete from domains where status = 'removed' and ended_at < ${before}`
-}

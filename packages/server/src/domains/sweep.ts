@@ -1,11 +1,7 @@
 import { SWEEP_EVERY_SECONDS, sweep } from '../agents/sweep.ts'
 import type { Deps } from '../deps.ts'
-import { secondsAfter } from '../platform/clock.ts'
 import type { Lease, Outcome } from '../platform/operations.ts'
-import { deleteRemovedBefore, listHeld } from './lifecycle-store.ts'
-
-/** What was removed is still told about, to whoever has its id. */
-const REMOVED_SECONDS = 90 * 86_400
+import { listHeld } from './lifecycle-store.ts'
 
 /**
  * Deletes hostnames at the provider that no row holds: those of a worker that slept past its lease in the middle of an
@@ -15,7 +11,7 @@ export async function visitHostnameSweep(
   deps: Pick<Deps, 'clock' | 'hostnames' | 'log'>,
   lease: Lease,
 ): Promise<Outcome> {
-  const { hostnames, clock } = deps
+  const { hostnames } = deps
   if (hostnames) {
     const present = await hostnames.listOurs()
     await sweep(deps, lease, {
@@ -25,6 +21,5 @@ export async function visitHostnameSweep(
       remove: hostnames.delete,
     })
   }
-  await lease.write((tx) => deleteRemovedBefore(tx, secondsAfter(clock.now(), -REMOVED_SECONDS)))
   return { state: 'again', afterSeconds: SWEEP_EVERY_SECONDS }
 }

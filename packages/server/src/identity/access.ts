@@ -4,15 +4,17 @@ import { secondsAfter } from '../platform/clock.ts'
 import type { Db, Sql } from '../platform/db.ts'
 import type { Caller, Gates } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
+import { DAY_SECONDS, retention } from '../platform/retention.ts'
 import { tokenHash, tokenKind } from '../platform/tokens.ts'
 import { keyByHash, touchKey } from './key-store.ts'
 import { namespaceOf } from './namespace-store.ts'
 import { sessionByHash, touchSession } from './session-store.ts'
 
-const DAY_SECONDS = 86_400
-
 /** A session ends 90 days after its login, and earlier when nobody has used it for 30 days. */
-export const SESSION_LIFETIME = { idleSeconds: 30 * DAY_SECONDS, absoluteSeconds: 90 * DAY_SECONDS } as const
+export const SESSION_LIFETIME = {
+  idleSeconds: retention.idleSessions.days * DAY_SECONDS,
+  absoluteSeconds: 90 * DAY_SECONDS,
+} as const
 
 /** What concerns an account as a whole, and how it is reached, needs a proof of who is there not older than this. */
 const RECENT_LOGIN_SECONDS = 600

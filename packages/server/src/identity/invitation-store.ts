@@ -51,8 +51,3 @@ export async function deleteInvitationsBy(tx: Sql, namespaceId: string, accountI
     delete from invitations
     where namespace_id = ${namespaceId} and created_by = ${accountId} and accepted_at is null`
 }
-
-export async function deleteInvitations(tx: Sql, createdUntil: Date): Promise<number> {
-  const { count } = await tx`delete from invitations where created_at <= ${createdUntil}`
-  return count
-}

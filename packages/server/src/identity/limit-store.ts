@@ -51,8 +51,3 @@ export async function listTurnTimes(tx: Sql, key: string): Promise<Date[]> {
 export async function deleteLatestTurn(tx: Sql, key: string): Promise<void> {
   await tx`update login_limits set times = times[1:cardinality(times) - 1] where key = ${key}`
 }
-
-export async function deleteExpiredLimits(tx: Sql, now: Date): Promise<number> {
-  const { count } = await tx`delete from login_limits where expires_at <= ${now}`
-  return count
-}

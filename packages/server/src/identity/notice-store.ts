@@ -37,7 +37,3 @@ export async function markRead(
     where account_id = ${accountId} and id = any(${[...ids]}::text[]) and read_at is null`
   return rows.count
 }
-
-export async function deleteNoticesBefore(tx: Sql, before: Date): Promise<number> {
-  return (await tx`delete from notices where created_at < ${before}`).count
-}

@@ -1,7 +1,6 @@
 import { afterAll, expect, test } from 'vitest'
 import { testDatabase } from '../../../../test/database.ts'
 import { newId } from '../platform/ids.ts'
-import { deleteNoticesBefore } from './notice-store.ts'
 import { listNotices, notify, readNotices } from './notices.ts'
 
 const { db } = await testDatabase()
@@ -29,12 +28,4 @@ test('a message waits for its account until it was read, and nobody else sees or
   expect(await readNotices(deps, alice, [notice?.id ?? ''])).toBe(0)
   expect(await listNotices(deps, alice, true)).toEqual([])
   expect(await listNotices(deps, alice, false)).toMatchObject([{ readAt: now.toISOString() }])
-})
-
-test('messages go after a year', async () => {
-  const bob = await account()
-  await leave(bob, 'old')
-  expect(await deleteNoticesBefore(db.jobs, now)).toBe(0)
-  await deleteNoticesBefore(db.jobs, new Date(now.getTime() + 1))
-  expect(await listNotices(deps, bob, false)).toEqual([])
 })

@@ -68,8 +68,3 @@ export async function consumePhoneChallenge(tx: Sql, id: string, now: Date): Pro
     update phone_challenges set consumed_at = ${now} where id = ${id} and consumed_at is null returning id`
   return rows.length > 0
 }
-
-export async function deletePhoneChallenges(tx: Sql, createdUntil: Date): Promise<number> {
-  const { count } = await tx`delete from phone_challenges where created_at <= ${createdUntil}`
-  return count
-}

@@ -64,9 +64,3 @@ export async function trimSessions(tx: Sql, accountId: string, keep: number): Pr
     delete from sessions where account_id = ${accountId} and id not in (
       select id from sessions where account_id = ${accountId} order by created_at desc, id limit ${keep})`
 }
-
-export async function deleteEndedSessions(tx: Sql, live: { now: Date; idleSince: Date }): Promise<number> {
-  const { count } = await tx`
-    delete from sessions where expires_at <= ${live.now} or last_used_at <= ${live.idleSince}`
-  return count
-}

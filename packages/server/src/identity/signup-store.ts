@@ -34,8 +34,3 @@ export async function takeSignup(tx: Sql, tokenHash: Buffer, now: Date): Promise
     phone: { hmac: row.hmac, pepperVersion: row.pepperVersion, olderHmacs: row.olderHmacs ?? [] },
   }
 }
-
-export async function deleteExpiredSignups(tx: Sql, now: Date): Promise<number> {
-  const { count } = await tx`delete from signups where expires_at <= ${now}`
-  return count
-}

@@ -31,8 +31,3 @@ export async function sumCounts(
     where country = ${country} and at > ${within.after} and at <= ${within.until}`
   return row ?? { sent: 0, converted: 0 }
 }
-
-export async function deleteCounts(tx: Sql, until: Date): Promise<number> {
-  const { count } = await tx`delete from sms_counts where at <= ${until}`
-  return count
-}

@@ -34,8 +34,3 @@ export async function takeWalletChallenge(
     returning address, message_hash as "messageHash", account_id as "accountId", expires_at as "expiresAt"`
   return row
 }
-
-export async function deleteExpiredWalletChallenges(tx: Sql, now: Date): Promise<number> {
-  const { count } = await tx`delete from wallet_challenges where expires_at <= ${now}`
-  return count
-}

@@ -1,13 +1,8 @@
 import type { Deps } from '../deps.ts'
-import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
-import type { Outcome } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import * as store from './store.ts'
-
-const KEPT_SECONDS = 365 * 86_400
-const EXPIRE_SECONDS = 600
 
 export interface Act<T> {
   operator: string
@@ -53,9 +48,3 @@ export async function enact<T>(
 
 /** An address may say anything where an id belongs; what cannot be one is nobody's, and not written down. */
 const idsOf = (subject: string): string => (/^[!-~]{0,200}$/.test(subject) ? subject : '')
-
-/** Forgets acts a year after them. */
-export async function visitActs({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<Outcome> {
-  await store.deleteActsBefore(db.jobs, secondsAfter(clock.now(), -KEPT_SECONDS))
-  return { state: 'again', afterSeconds: EXPIRE_SECONDS }
-}

@@ -11,10 +11,10 @@ import { openPool } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import type { Pepper } from '../platform/keyring.ts'
 import { type Lease, startOperation } from '../platform/operations.ts'
+import { purge } from '../platform/purges.ts'
 import { newToken } from '../platform/tokens.ts'
 import { openTransfers } from '../providers/chain/transfers.ts'
 import { openTransport } from '../providers/transport.ts'
-import { visitActs } from './acts.ts'
 import { actsOf, testOperators } from './test-operators.ts'
 
 const DOLLAR = 1_000_000n
@@ -311,10 +311,10 @@ test('the log of acts is only added to, is shown, and forgets an act a year afte
   const count = async () => (await actsOf(deps)).length
   const before = await count()
   now = secondsAfter(now, 364 * 86_400)
-  await visitActs(deps)
+  await purge(db.jobs, 'operatorActs', now, 5000)
   expect(await count()).toBe(before)
   now = secondsAfter(now, 2 * 86_400)
-  await visitActs(deps)
+  await purge(db.jobs, 'operatorActs', now, 5000)
   expect(await count()).toBe(0)
 })
 

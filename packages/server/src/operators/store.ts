@@ -23,10 +23,6 @@ export function listActs(tx: Sql, limit: number): Promise<ActRow[]> {
     select id, operator, act, subject, outcome, at from operator_acts order by at desc, id limit ${limit}`
 }
 
-export async function deleteActsBefore(tx: Sql, before: Date): Promise<void> {
-  await tx`delete from operator_acts where at <= ${before}`
-}
-
 export interface AccountRow {
   id: string
   createdAt: Date

@@ -10,6 +10,7 @@ import type { Access, Endpoint, Role, Scope } from '@agentctl/contract/endpoint.
 import { type Context, Hono } from 'hono'
 import { answerHeaders, problemBody, problemHeaders } from './answers.ts'
 import { clientNetwork } from './client-network.ts'
+import type { Clock } from './clock.ts'
 import { isDatabaseTrouble } from './database-trouble.ts'
 import { newId } from './ids.ts'
 import { faultOf, type Log } from './log.ts'
@@ -81,6 +82,20 @@ export interface Gates {
   operator?(bearer: string): OperatorCaller | undefined
 }
 
+/** What is known about a request when it has been answered. */
+export interface AnsweredRequest {
+  at: Date
+  requestId: string
+  /** As the contract declares it; empty for what is no endpoint. */
+  route: string
+  status: number
+  durationMs: number
+  accountId: string | null
+  credentialId: string | null
+  /** Never kept as it is. */
+  clientAddress: string
+}
+
 export interface Api {
   app: Hono
   /** Mounts the handler of an endpoint that the contract declares. */
@@ -95,8 +110,31 @@ export function createApi(deps: {
   https?: boolean
   /** How often somebody may ask; undefined for no limits. */
   limits?: RequestLimits | undefined
+  /** Told of each request that was answered; runners' own calls are left out, which would be most of them. */
+  record?: { clock: Clock; answered(request: AnsweredRequest): void } | undefined
 }): Api {
   const app = new Hono()
+  const { record } = deps
+  if (record) {
+    app.use(async (c, next) => {
+      const at = record.clock.now()
+      const begun = performance.now()
+      await next()
+      const { route, caller } = askedOf.get(c.req.raw) ?? { route: '', caller: null }
+      if (route !== '' && endpoints[route].access === 'machine') return
+      const account = caller && 'accountId' in caller ? caller : undefined
+      record.answered({
+        at,
+        requestId: requestIdOf(c),
+        route,
+        status: c.res.status,
+        durationMs: Math.round(performance.now() - begun),
+        accountId: account?.accountId ?? null,
+        credentialId: account?.credentialId ?? null,
+        clientAddress: clientAddress(c, deps.clientAddressHeader),
+      })
+    })
+  }
   const standing = answerHeaders({ https: deps.https ?? false })
   const mounted: { method: string; path: RegExp }[] = []
 
@@ -169,9 +207,12 @@ export function createApi(deps: {
         mounted.push({ method, path: new RegExp(`^${pattern}$`) })
       }
       app.on(method, path, async (c) => {
+        const asked: Asked = { route, caller: null }
+        if (record) askedOf.set(c.req.raw, asked)
         const address = countAddress(c)
         // Before anything of the request is judged: to whoever may not ask, every other refusal would tell something.
         const caller = await admit(deps.gates, endpoint.access, c)
+        asked.caller = caller
         if (caller && deps.limits) take(c, ...turnsFor(caller))
         const answer = await handler({
           // The types of the contract are what the schemas have just checked.
@@ -268,7 +309,14 @@ function clientAddress(c: Context, header: string | undefined): string {
   return told ?? env?.incoming?.socket?.remoteAddress ?? '127.0.0.1'
 }
 
+/** Which endpoint a request is for, and who asked, as far as that is known yet. */
+interface Asked {
+  route: RouteOf
+  caller: Caller | MachineCaller | OperatorCaller | null
+}
+
 const requestIds = new WeakMap<globalThis.Request, string>()
+const askedOf = new WeakMap<globalThis.Request, Asked>()
 const turnsOf = new WeakMap<globalThis.Request, Turn[]>()
 
 /** Always of our own making: an id that a caller chose could be that of somebody else's request. */

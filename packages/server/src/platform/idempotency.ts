@@ -1,11 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { RouteOf } from '@agentctl/contract/api.ts'
-import { secondsAfter } from './clock.ts'
 import type { Sql } from './db.ts'
 import { Problem } from './problem.ts'
-
-/** For how long the key of a request is known. */
-export const REQUEST_KEY_SECONDS = 86_400
 
 /**
  * Runs once for each key of an account: the answer is stored in the transaction of the work itself, and a repeated
@@ -36,11 +32,4 @@ export async function onceForKey<T extends object>(
     insert into idempotency_keys (account_id, key, request_hash, response, created_at)
     values (${accountId}, ${key}, ${requestHash}, ${tx.json(answer as never)}, ${now})`
   return answer
-}
-
-/** Forgets the answers that nobody repeats a request for any more. Returns how many went. */
-export async function expireIdempotencyKeys(tx: Sql, now: Date): Promise<number> {
-  const { count } = await tx`
-    delete from idempotency_keys where created_at <= ${secondsAfter(now, -REQUEST_KEY_SECONDS)}`
-  return count
 }

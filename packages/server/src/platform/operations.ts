@@ -100,13 +100,6 @@ export async function finishOperation(tx: Sql, subject: string, now: Date): Prom
     where subject = ${subject} and state = 'pending'`
 }
 
-/** Forgets work that has ended long ago. Returns how many rows went. */
-export async function expireOperations(tx: Sql, endedBefore: Date): Promise<number> {
-  const { count } =
-    await tx`delete from operations where state <> 'pending' and finished_at <= ${endedBefore}`
-  return count
-}
-
 interface Deps {
   db: Db
   clock: Clock

@@ -1,8 +1,6 @@
 import { expect, test } from 'vitest'
-import { policy } from './policy.ts'
+import { sentences } from './policy.ts'
 import { policyPage } from './policy-page.ts'
-
-const sentences = policy.flatMap((section) => section.sentences)
 
 test('every sentence has an id of its own', () => {
   expect(new Set(sentences.map(({ id }) => id)).size).toBe(sentences.length)

@@ -1,5 +1,8 @@
 import { html } from 'hono/html'
-import { POLICY_LAST_UPDATED, policy } from './policy.ts'
+import { dataMap } from './data-map.ts'
+import { keptByClass } from './documents.ts'
+import { policy, processors } from './policy.ts'
+import { currentVersion } from './policy-versions.ts'
 
 /** The policy as a page: no script, nothing from elsewhere, readable on a phone, by day and by night. */
 export function policyPage() {
@@ -15,16 +18,28 @@ body { font: 1rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 2rem auto
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 ul { list-style: none; padding: 0; margin: 0 }
 li { padding-left: 2.5rem; text-indent: -2.5rem; margin: .25rem 0 }
+table { border-collapse: collapse; font-size: .9rem }
+th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
+.links li { padding: 0; text-indent: 0 }
+.links a { display: inline; opacity: 1 }
 li a { display: inline-block; width: 2.5rem; text-indent: 0; opacity: .6; text-decoration: none; color: inherit }
 </style>
 </head>
 <body>
 <h1>Privacy policy</h1>
-<p>Last updated: <time>${POLICY_LAST_UPDATED}</time></p>
+<p>Last updated: <time>${currentVersion.lastUpdated}</time></p>
 ${policy.map(
   ({ title, sentences }) => html`<section><h2>${title}</h2><ul>
 ${sentences.map(({ id, text }) => html`<li id="p${id}"><a href="#p${id}">${id}</a>${text}</li>\n`)}</ul></section>\n`,
 )}
+<section><h2>What there is, kind by kind</h2>
+<table><thead><tr><th>kind</th><th>used to</th><th>kept</th></tr></thead><tbody>
+${keptByClass(dataMap).map(
+  (one) =>
+    html`<tr><td>${one.class}</td><td>${one.purposes.join(', ')}</td><td>${one.periods.join('; ')}</td></tr>\n`,
+)}</tbody></table></section>
+<section><h2>Policies of those who work for us</h2><ul class="links">
+${Object.entries(processors).map(([name, url]) => html`<li><a href="${url}">${name}</a></li>\n`)}</ul></section>
 </body>
 </html>`
 }

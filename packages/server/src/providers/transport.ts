@@ -42,9 +42,21 @@ export interface StreamedAnswer {
  * asked for the call.
  */
 export interface Transport {
+  readonly egress: Egress
   send(call: OutgoingCall): Promise<OutgoingAnswer>
   stream(call: StreamedCall): Promise<StreamedAnswer>
   close(): Promise<void>
+}
+
+/** Policy 2g and 3: who can be called from here, and what they were told. */
+export interface Egress {
+  /** Origins. */
+  readonly processors: readonly string[]
+  readonly infrastructure: readonly string[]
+  /** Names of the fields that were sent to a processor's origin since the start, sorted; never their values. */
+  told(origin: string): string[]
+  /** How many calls were refused because of their host, or of a field. */
+  refused(): number
 }
 
 /** The call did not come to an answer. What it was to do may have been done all the same. */
@@ -65,6 +77,7 @@ export class TransportError extends Error {
 
 const NEVER_SENT: ReadonlySet<string> = new Set([
   'host_not_allowed',
+  'field_not_allowed',
   'ECONNREFUSED',
   'ENOTFOUND',
   'EAI_AGAIN',
@@ -81,16 +94,44 @@ const ANSWER_BYTES_MAX = 8 * 1024 * 1024
 export function openTransport(allowed: {
   processors: readonly string[]
   infrastructure: readonly string[]
+  /** For some of the processors: the only fields that may be sent there. */
+  fields?: Readonly<Record<string, readonly string[]>>
 }): Transport {
-  const origins = new Set(
-    [...allowed.processors, ...allowed.infrastructure].map((baseUrl) => new URL(baseUrl).origin),
+  const originsOf = (urls: readonly string[]): string[] => [
+    ...new Set(urls.map((url) => new URL(url).origin)),
+  ]
+  const processors = originsOf(allowed.processors)
+  const infrastructure = originsOf(allowed.infrastructure)
+  const origins = new Set([...processors, ...infrastructure])
+  const fields = new Map(
+    Object.entries(allowed.fields ?? {}).map(([url, names]) => [new URL(url).origin, new Set(names)]),
   )
+  const told = new Map(processors.map((origin) => [origin, new Set<string>()]))
+  let refused = 0
+  const admit = (url: string, body: unknown): void => {
+    const { origin, searchParams } = new URL(url)
+    const code = origins.has(origin) ? undefined : 'host_not_allowed'
+    const sent = told.get(origin)
+    const names = sent ? [...searchParams.keys(), ...fieldsOf(body)] : []
+    const allowedNames = fields.get(origin)
+    const isTooMuch = allowedNames !== undefined && names.some((name) => !allowedNames.has(name))
+    if (code || isTooMuch) {
+      refused += 1
+      throw new TransportError(code ?? 'field_not_allowed')
+    }
+    for (const name of names) sent?.add(name)
+  }
   const dispatcher = new Agent({ connect: { timeout: 5_000 }, maxResponseSize: ANSWER_BYTES_MAX })
   const streams = new Agent({ connect: { timeout: 5_000 } })
   return {
+    egress: {
+      processors,
+      infrastructure,
+      told: (origin) => [...(told.get(origin) ?? [])].sort(),
+      refused: () => refused,
+    },
     async send({ method, url, headers, body, timeoutMs, signal }) {
-      const { origin } = new URL(url)
-      if (!origins.has(origin)) throw new TransportError('host_not_allowed')
+      admit(url, body)
       const late = AbortSignal.timeout(timeoutMs)
       try {
         const answer = await request(url, {
@@ -110,7 +151,7 @@ export function openTransport(allowed: {
       }
     },
     async stream({ method, url, headers, body, idleMs }) {
-      if (!origins.has(new URL(url).origin)) throw new TransportError('host_not_allowed')
+      admit(url, undefined)
       try {
         const answer = await request(url, {
           method,
@@ -120,7 +161,7 @@ export function openTransport(allowed: {
           bodyTimeout: idleMs,
           ...(body === undefined ? {} : { body: Readable.from(body, { objectMode: false }) }),
         })
-        return { status: answer.statusCode, headers: flat(answer.headers), chunks: told(answer.body) }
+        return { status: answer.statusCode, headers: flat(answer.headers), chunks: toldBy(answer.body) }
       } catch (error) {
         throw new TransportError(codeOf(error), error)
       }
@@ -131,7 +172,7 @@ export function openTransport(allowed: {
   }
 }
 
-async function* told(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* toldBy(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* body
   } catch (error) {
@@ -163,6 +204,20 @@ export function fetchOver(transport: Pick<Transport, 'send'>, timeoutMs: number)
     return new Response(bodiless ? null : answer.body, { status: answer.status, headers: answer.headers })
   }
 }
+
+/** Names in a body of JSON or of a form, without what is nested; none for bytes. */
+function fieldsOf(body: unknown): string[] {
+  if (typeof body !== 'string' || body === '') return []
+  if (!body.startsWith('{')) return [...new Set(new URLSearchParams(body).keys())].map(topOf)
+  try {
+    return Object.keys(JSON.parse(body))
+  } catch {
+    return []
+  }
+}
+
+/** `line_items[0][price]` is a part of `line_items`. */
+const topOf = (name: string): string => name.replace(/\[.*$/s, '')
 
 function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'failed'

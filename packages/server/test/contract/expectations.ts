@@ -34,6 +34,7 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   showOpenApi: anybody,
   showDocumentation: anybody,
   showPolicyPage: anybody,
+  showPolicy: anybody,
 
   startPhoneLogin: anybody,
   verifyPhoneLogin: anybody,
@@ -138,4 +139,5 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   answerRightsRequest: operator,
   listStuckOperations: operator,
   listActs: operator,
+  listRequests: operator,
 }

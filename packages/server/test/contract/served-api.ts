@@ -101,6 +101,7 @@ export async function servedApi(): Promise<ServedApi> {
     rmSync(dataDir, { recursive: true, force: true })
   })
   const deps: Deps = {
+    egress: transport.egress,
     config,
     db: database.db,
     clock: systemClock,

@@ -1,0 +1,37 @@
+import type { Deps } from '../../deps.ts'
+import type { Sql } from '../../platform/db.ts'
+import type { Section } from '../policy.ts'
+
+/** Numbers, names and times that show whether a sentence holds; nothing of anybody's. */
+export type Evidence = Record<string, string | number | boolean | null>
+
+export interface Finding {
+  holds: boolean
+  evidence: Evidence
+}
+
+/** What the evidence is measured on. */
+export type EvidenceDeps = Pick<Deps, 'db' | 'clock' | 'config' | 'egress'> & {
+  /** Endpoints that answer here, as `GET /policy`. */
+  mounted: ReadonlySet<string>
+  /** Asks this server for one of its pages. */
+  ask(path: string): Promise<Response>
+  /** Names of the cookies that this server has set since its start. */
+  cookies(): readonly string[]
+  /** The text whose evidence is asked for. */
+  text: readonly Section[]
+}
+
+const measured = new WeakMap<EvidenceDeps, Map<unknown, Promise<unknown>>>()
+
+/** What several sentences rest on, measured once for all of them: for one object of deps is one verification. */
+export function once<T>(deps: EvidenceDeps, measure: (sql: Sql) => Promise<T>): Promise<T> {
+  const known = measured.get(deps) ?? new Map<unknown, Promise<unknown>>()
+  measured.set(deps, known)
+  const result = (known.get(measure) as Promise<T> | undefined) ?? measure(deps.db.jobs)
+  known.set(measure, result)
+  return result
+}
+
+export type Check = (deps: EvidenceDeps) => Promise<Finding>
+export type Checks = Readonly<Record<string, Check>>

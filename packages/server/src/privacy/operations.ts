@@ -1,0 +1,21 @@
+import type { Deps } from '../deps.ts'
+import { startOperation, type Work, wakeOperation } from '../platform/operations.ts'
+import { visitPurge } from './retention.ts'
+
+const SUBJECT = 'purge:everything'
+
+/** The durable work of this room, by kind. */
+export function privacyWork(deps: Pick<Deps, 'db' | 'clock'>): Record<string, Work> {
+  return { purge: () => visitPurge(deps) }
+}
+
+/** Rows that repeat for ever; one of each, however many servers start. */
+export async function schedulePrivacyWork({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
+  await startOperation(db.jobs, { kind: 'purge', subject: SUBJECT, namespaceId: null, now: clock.now() })
+}
+
+/** For a clock that was moved: what has had its time by now is looked for at once. */
+export async function wakePurge({ db }: Pick<Deps, 'db'>): Promise<void> {
+  await wakeOperation(db.jobs, SUBJECT)
+  await wakeOperation(db.jobs, 'retention:agents')
+}

@@ -1,0 +1,67 @@
+import type { Sql } from '../platform/db.ts'
+import { purgedUntil } from '../platform/purges.ts'
+import { retention } from '../platform/retention.ts'
+
+/** A request as it is kept: these fields and no others. */
+export interface RequestRow {
+  at: Date
+  requestId: string
+  route: string
+  status: number
+  durationMs: number
+  accountId: string | null
+  credentialId: string | null
+  networkHash: Buffer | null
+}
+
+/** What operators are shown of a request. */
+export type ShownRequest = Omit<RequestRow, 'accountId' | 'networkHash'>
+
+/** One statement for all of them. The same request twice is one row: whoever does not know whether it came sends again. */
+export async function insertRequests(tx: Sql, rows: readonly RequestRow[]): Promise<void> {
+  const column = <T>(value: (row: RequestRow) => T): T[] => rows.map(value)
+  await tx`
+    insert into request_log
+      (at, request_id, route, status, duration_ms, account_id, credential_id, network_hash)
+    select at, id, route, status, duration, account, credential, decode(network, 'hex')
+    from unnest(
+      ${column(({ at }) => at.toISOString())}::timestamptz[], ${column(({ requestId }) => requestId)}::text[],
+      ${column(({ route }) => route)}::text[], ${column(({ status }) => status)}::smallint[],
+      ${column(({ durationMs }) => durationMs)}::int[], ${column(({ accountId }) => accountId)}::text[],
+      ${column(({ credentialId }) => credentialId)}::text[],
+      ${column(({ networkHash }) => networkHash?.toString('hex') ?? null)}::text[]
+    ) as fresh (at, id, route, status, duration, account, credential, network)
+    on conflict do nothing`
+}
+
+/** The newest first, as operators are shown them; nothing that is older than 90 days. */
+export function listRequestsOf(
+  tx: Sql,
+  accountId: string,
+  { now, limit }: { now: Date; limit: number },
+): Promise<ShownRequest[]> {
+  return tx<ShownRequest[]>`
+    select at, request_id as "requestId", route, status, duration_ms as "durationMs",
+      credential_id as "credentialId"
+    from request_log where account_id = ${accountId} and at > ${purgedUntil(retention.requestLog, now)}
+    order by at desc limit ${limit}`
+}
+
+/** Makes the days of UTC from one moment to another, as far as they are missing. */
+export async function prepareDays(tx: Sql, first: Date, last: Date): Promise<void> {
+  await tx`select prepare_request_days(${dayOf(first)}::date, ${dayOf(last)}::date)`
+}
+
+/** Drops days that began by then, whole. Returns how many. */
+export async function dropDays(tx: Sql, begunUntil: Date): Promise<number> {
+  const [row] = await tx<{ days: number }[]>`select drop_request_days(${begunUntil}) as days`
+  return row?.days ?? 0
+}
+
+/** When the oldest day that is still there began. */
+export async function oldestDay(tx: Sql): Promise<Date | null> {
+  const [row] = await tx<{ day: Date | null }[]>`select oldest_request_day() as day`
+  return row?.day ?? null
+}
+
+const dayOf = (at: Date): string => at.toISOString().slice(0, 10)

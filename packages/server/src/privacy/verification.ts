@@ -1,0 +1,65 @@
+import type { PolicyReport } from '@agentctl/contract/policy.ts'
+import { faultOf } from '../platform/log.ts'
+import { accessChecks } from './evidence/access.ts'
+import type { Check, Checks, EvidenceDeps, Finding } from './evidence/check.ts'
+import { pageChecks } from './evidence/pages.ts'
+import { processorChecks } from './evidence/processors.ts'
+import { retentionChecks } from './evidence/retention.ts'
+import { schemaChecks } from './evidence/schema.ts'
+import { currentVersion, hashOfText } from './policy-versions.ts'
+
+/** The evidence for each sentence that is no notice. */
+export const checks: Checks = {
+  ...schemaChecks,
+  ...accessChecks,
+  ...processorChecks,
+  ...retentionChecks,
+  ...pageChecks,
+}
+
+const KEPT_MS = 5000
+
+/** The policy, sentence by sentence, with what was measured for it just now. */
+export async function verifyPolicy(deps: EvidenceDeps): Promise<PolicyReport> {
+  const sentences: PolicyReport['sentences'] = []
+  const run = { ...deps }
+  for (const { id, text, notice } of deps.text.flatMap((section) => section.sentences)) {
+    const { holds, evidence } = notice ? { holds: true, evidence: {} } : await look(run, checks[id])
+    sentences.push({
+      id,
+      text,
+      status: notice ? 'notice' : holds ? 'pass' : 'fail',
+      checkedAt: deps.clock.now().toISOString(),
+      evidence,
+    })
+  }
+  return {
+    policy: { lastUpdated: currentVersion.lastUpdated, hash: hashOfText(deps.text) },
+    sentences,
+  }
+}
+
+/** What cannot be measured does not hold: neither a sentence without evidence nor one whose evidence is out of reach. */
+async function look(deps: EvidenceDeps, check: Check | undefined): Promise<Finding> {
+  if (!check) return { holds: false, evidence: { fault: 'nothing is measured for this sentence' } }
+  try {
+    return await check(deps)
+  } catch (error) {
+    return { holds: false, evidence: { fault: faultOf(error) } }
+  }
+}
+
+/** For everybody who asks at about the same time, measured once. */
+export function keepReport(measure: () => Promise<PolicyReport>): () => Promise<PolicyReport> {
+  let report: Promise<PolicyReport> | undefined
+  let measuredAt = 0
+  return () => {
+    if (report && performance.now() - measuredAt < KEPT_MS) return report
+    measuredAt = performance.now()
+    report = measure().catch((error: unknown) => {
+      report = undefined
+      throw error
+    })
+    return report
+  }
+}

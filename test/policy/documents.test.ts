@@ -1,0 +1,63 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openPool } from '@agentctl/server/platform/db.ts'
+import { dataMap } from '@agentctl/server/privacy/data-map.ts'
+import { dataMapDocument, policyDocument, processingRecord } from '@agentctl/server/privacy/documents.ts'
+import { evidenceFileOf } from '@agentctl/server/privacy/evidence/files.ts'
+import { listColumns, listTables } from '@agentctl/server/privacy/evidence/store.ts'
+import { policy, sentences } from '@agentctl/server/privacy/policy.ts'
+import { hashOfText, policyVersions, versionFault } from '@agentctl/server/privacy/policy-versions.ts'
+import { checks } from '@agentctl/server/privacy/verification.ts'
+import { afterAll, expect, test } from 'vitest'
+import { testDatabase } from '../database.ts'
+
+const root = join(import.meta.dirname, '../..')
+const { url } = await testDatabase()
+const sql = openPool(url, { connectionsMax: 1 })
+afterAll(() => sql.end({ timeout: 5 }))
+
+test('data map, record of processing and the list of sentences are what the columns and the policy say', async () => {
+  const columns = (await listColumns(sql)).map(({ type, ...kept }) => kept)
+  const tables = await listTables(sql)
+  const lines = columns.map((column) => JSON.stringify(column)).join(',\n  ')
+  await expect(`[\n  ${lines}\n]\n`).toMatchFileSnapshot(
+    join(root, 'packages/server/src/privacy/data-map.json'),
+  )
+  await expect(dataMapDocument(columns, tables)).toMatchFileSnapshot(join(root, 'docs/data-map.md'))
+  await expect(processingRecord(columns)).toMatchFileSnapshot(join(root, 'docs/processing-record.md'))
+  const tests = readFileSync(join(import.meta.dirname, 'sentences.test.ts'), 'utf8')
+  const tested = new Set([...tests.matchAll(/^ {2}'(\d+[a-z]?)': \[/gm)].map(([, id = '']) => id))
+  await expect(policyDocument(evidenceFileOf, tested)).toMatchFileSnapshot(join(root, 'docs/policy.md'))
+  expect(dataMap).toEqual(columns)
+})
+
+test('every sentence has an id of its own and either evidence or the word that it is a notice', () => {
+  const ids = sentences.map(({ id }) => id)
+  expect(ids.filter((id) => !/^\d{1,2}[a-z]?$/.test(id))).toEqual([])
+  expect(new Set(ids).size).toBe(ids.length)
+  for (const { id, notice } of sentences) expect(id in checks, id).toBe(!notice)
+  for (const id of Object.keys(checks)) expect(ids).toContain(id)
+})
+
+test('a text is of the day that its hash is written down for: no word changes without the day', () => {
+  expect(versionFault()).toBeUndefined()
+  const [first, ...others] = policy
+  if (!first) throw new Error('There is no policy.')
+  const changed = [{ ...first, title: `${first.title}!` }, ...others]
+  expect(versionFault(changed)).toContain(hashOfText(changed))
+  // A new hash under the old day is no new version either.
+  const last = policyVersions.at(-1)
+  if (!last) throw new Error('There is no version.')
+  const sameDay = [...policyVersions, { ...last, hash: hashOfText(changed) }]
+  expect(versionFault(changed, sameDay)).toBe('each version has a later day than the one before')
+})
+
+test('what was published stays written down: versions are only added to those of the commit before', () => {
+  const path = 'packages/server/src/privacy/policy-versions.ts'
+  const before = spawnSync('git', ['show', `HEAD:${path}`], { cwd: root, encoding: 'utf8' }).stdout
+  const published = [...before.matchAll(/lastUpdated: '([\d-]+)',\s*hash: '([0-9a-f]{64})'/g)].map(
+    ([, lastUpdated = '', hash = '']) => ({ lastUpdated, hash }),
+  )
+  expect(policyVersions.slice(0, published.length)).toEqual(published)
+})
