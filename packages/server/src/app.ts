@@ -19,8 +19,8 @@ import type { RequestLimits } from './platform/request-limits.ts'
 import { VERSION } from './platform/version.ts'
 import { wakePurge } from './privacy/operations.ts'
 import type { RequestLog } from './privacy/request-log.ts'
-import { privacyRoutes } from './privacy/routes.ts'
 import { rightsRoutes } from './privacy/rights-routes.ts'
+import { privacyRoutes } from './privacy/routes.ts'
 
 /** The whole API. `movable` is there in the local cloud only: with it the clock of everything can be moved. */
 export function createApp(

@@ -18,7 +18,6 @@ export const processors = {
   Cloudflare: 'https://www.cloudflare.com/privacypolicy/',
   Vultr: 'https://www.vultr.com/legal/privacy/',
 } as const
-export type Processor = keyof typeof processors
 
 export const policy: readonly Section[] = [
   {

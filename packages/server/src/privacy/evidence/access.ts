@@ -91,8 +91,8 @@ async function networks(deps: EvidenceDeps) {
   }
 }
 
-/** Counters against abuse, under hashes, and the moment up to which everybody was charged. */
-const OF_NOBODY = new Set(['login_limits', 'sms_counts', 'meter_watermark'])
+/** Counters against abuse, under hashes, the moment up to which everybody was charged, and a list of tables. */
+const OF_NOBODY = new Set(['login_limits', 'sms_counts', 'meter_watermark', 'account_tables'])
 
 async function roles(deps: EvidenceDeps) {
   const { db } = deps

@@ -51,7 +51,7 @@ export const pageChecks: Checks = {
   '7a': offered('GET /v1/account/export'),
   '7b': offered('POST /v1/account/phone', 'POST /v1/account/wallets'),
   '7c': offered('GET /v1/account/erasure-plan', 'POST /v1/account/erasure'),
-  '7d': offered('GET /v1/agents/:agent', 'GET /v1/agents/:agent/releases'),
+  '7d': offered('GET /v1/agents/:agent/export'),
   '8a': cookies,
   '8b': nothingFromElsewhere,
   '10a': version,

@@ -9,11 +9,11 @@ type Purpose = (typeof PURPOSES)[number]
 /** Classes of data that may be used for a purpose; one that is not named here may not. */
 const classesFor: Readonly<Record<Purpose, RegExp>> = {
   authenticate: /^(account\.|pii\.|secret\.|session$|api-key$|login\.challenge$|agent\.metadata$)/,
-  provision: /^(agent\.|account\.id$|machine|operation$|schema$|secret\.)/,
+  provision: /^(agent\.|account\.id$|machine|operation$|schema$|secret\.|catalogue$|erasure$)/,
   pay: /^(billing\.|account\.id$|pii\.wallet$|chain$|agent\.metadata$|request$)/,
-  abuse: /^(login\.|request|operator\.act$|api-key$|account\.id$)/,
+  abuse: /^(catalogue$|login\.|chain$|request|operator\.act$|api-key$|account\.id$)/,
   debug: /^(agent\.|machine$|request|operation$|account\.id$)/,
-  notify: /^(notice$|machine$|account\.id$|billing\.limit$)/,
+  notify: /^(notice$|rights\.request$|machine$|account\.id$|billing\.limit$)/,
 }
 
 const named = (columns: readonly Column[]): string =>
