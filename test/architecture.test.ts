@@ -21,7 +21,7 @@ const architecture: Architecture = {
     domains: ['agents'],
     operators: ['agents'],
     router: ['agents', 'domains'],
-    privacy: ['router'],
+    privacy: ['router', 'operators'],
     console: ['privacy'],
   },
   roomless: {

@@ -273,7 +273,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
     overdue('boundSpares', { id: 'wrm_old', state: 'bound' }),
     overdue('goneSpares', { id: 'wrm_gone', state: 'deleted' }),
     overdue('transfers'),
-    overdue('transferWarnings'),
+    overdue('transferWarnings', { month: new Date('2026-01-01T00:00:00Z') }),
     overdue('sightings'),
     overdue('domains', { id: 'dom_old', status: 'removed', hostname: 'old.example' }),
     overdue('operations', { id: 'op_old', state: 'done' }),
