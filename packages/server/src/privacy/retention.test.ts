@@ -123,6 +123,8 @@ test('the comments of the columns say the same as the table', async () => {
   }
   for (const [table, periods] of said) {
     if (periods.every((period) => stays.has(period))) continue
+    // What machines run is nobody's, and goes by how often it is asked for.
+    if (table === 'programs') continue
     expect([...listed], `${table} is kept for ${periods}, and nothing deletes it`).toContain(table)
   }
 })
