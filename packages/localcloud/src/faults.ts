@@ -26,7 +26,7 @@ export interface Fault {
   kind: FaultKind
   /** Any method when absent. */
   method?: string
-  /** The beginning of the path; `*` stands for one segment or a part of one. */
+  /** The beginning of the path, or all of it with a `$` at the end; `*` stands for one segment or a part of one. */
   path: string
   /** How many matching requests pass before the first that is hit. */
   skip: number
@@ -110,8 +110,10 @@ export class Faults {
 }
 
 function matches(pattern: string, path: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-  return new RegExp(`^${parts.join('[^/]*')}`).test(path)
+  const isWhole = pattern.endsWith('$')
+  const beginning = isWhole ? pattern.slice(0, -1) : pattern
+  const parts = beginning.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${parts.join('[^/]*')}${isWhole ? '$' : ''}`).test(path)
 }
 
 function isCount(value: unknown): value is number {

@@ -58,9 +58,13 @@ export interface TestCloud {
     kind: string
     method?: string
     path: string
-    times?: number
+    times?: number | null
     status?: number
+    headers?: Record<string, string>
+    body?: unknown
   }): Promise<void>
+  /** Takes the faults away again. */
+  noFaults(): Promise<void>
   instances(): Promise<{ id: string; label: string }[]>
   /** Descriptions of the snapshots at the provider. */
   snapshots(): Promise<string[]>
@@ -113,11 +117,14 @@ export const plainConfig: AgentConfig = {
 export async function testCloud({
   apiUrl = NOBODY,
   mount = () => {},
+  vultrTimeoutMs = 30_000,
   ...programs
 }: {
   apiUrl?: string
   /** Mounts routes of rooms above this one. */
   mount?: (api: Api, deps: Parts, stopping: AbortSignal) => void
+  /** How long the provider of machines is waited for. */
+  vultrTimeoutMs?: number
   nodeFile?: string
   runnerFile?: string
 } = {}): Promise<TestCloud> {
@@ -167,7 +174,12 @@ export async function testCloud({
     log: silentLog,
     keyring: openKeyring(config.keyringFile),
     blobs: fileBlobs(join(folder, 'blobs')),
-    machines: openMachines(config, { transport, log: silentLog, pause: briefly }),
+    machines: openMachines(config, {
+      transport,
+      log: silentLog,
+      timeoutMs: vultrTimeoutMs,
+      pause: briefly,
+    }),
   }
   const callers = new Map<string, Caller>()
   const stopping = new AbortController()
@@ -307,6 +319,9 @@ export async function testCloud({
       })
       if (!response.ok) throw new Error(await response.text())
     },
+    async noFaults() {
+      await fetch(`${vultr.url}/_local/faults`, { method: 'DELETE' })
+    },
     instances: () => deps.machines.listOurs().then((all) => all.map(({ id, label }) => ({ id, label }))),
     snapshots: () => deps.machines.listOurSnapshots().then((all) => all.map(({ label }) => label)),
     async rate(agentId) {
@@ -362,8 +377,8 @@ export async function testCloud({
   return cloud
 }
 
-/** What the provider's trouble has a call wait for, a hundred times shorter. */
-const briefly = (ms: number): Promise<void> => pause(ms / 100)
+/** What a provider's trouble has a call wait for, a hundred times shorter. */
+export const briefly = (ms: number): Promise<void> => pause(ms / 100)
 
 type MachineCall = (token: string, path: string, body: unknown, signal?: AbortSignal) => Promise<Answer>
 

@@ -13,23 +13,6 @@ const pays = async (micros: bigint) => {
   return { who, hash }
 }
 
-test.each([
-  { name: 'answers 429', fault: () => ({ status: 429, body: 'slow down' }) },
-  { name: 'answers 503 with HTML', fault: () => ({ status: 503, body: '<html>down</html>' }) },
-  { name: 'answers nonsense', fault: () => ({ result: { nonsense: true } }) },
-])('a node that $name credits nothing and loses nothing', async ({ fault }) => {
-  const { who, hash } = await pays(18n * DOLLAR)
-  await claim(who, hash)
-  node.misbehave(fault)
-  await expect(scan()).rejects.toThrow()
-  await expect(confirm()).rejects.toThrow()
-  expect(await credits(who)).toBe(0n)
-  expect(await status(who, hash)).toBe('pending')
-  node.misbehave(undefined)
-  await look()
-  expect(await credits(who)).toBe(18n * DOLLAR)
-})
-
 test('a node of another chain behind the same address is believed nothing', async () => {
   const { who, hash } = await pays(19n * DOLLAR)
   await claim(who, hash)

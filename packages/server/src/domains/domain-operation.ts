@@ -48,7 +48,7 @@ export async function visitDomain(
   } catch (error) {
     if (!(error instanceof Problem && error.code === 'provider_unavailable')) throw error
     await say(visit, 'Cloudflare cannot be asked right now; it is tried again.')
-    return again(TROUBLE_SECONDS, memory)
+    return again(Math.max(error.retryAfterSeconds ?? 0, TROUBLE_SECONDS), memory)
   }
 }
 

@@ -174,7 +174,7 @@ async function lookAtOwnership(liveDns: LiveDns, { hostname, ownership }: Asked)
       message:
         found.length > 0
           ? `The TXT record ${ownership.name} has another value: ${found.join(', ')}.`
-          : `The TXT record ${ownership.name} is not there, which shows that ${hostname} is yours.`,
+          : `The TXT record ${ownership.name}, which shows that ${hostname} is yours, is not there.`,
       fix: `Create the TXT record ${ownership.name} with the value ${ownership.value}.`,
     },
   ]

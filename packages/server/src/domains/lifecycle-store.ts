@@ -28,7 +28,7 @@ export async function setSighting(sql: Sql, id: string, seen: Sighting, now: Dat
 export async function setStep(sql: Sql, id: string, step: string): Promise<void> {
   await sql`
     update domains set step = ${step}
-    where id = ${id} and step is distinct from ${step} and status in ('pending', 'verifying')`
+    where id = ${id} and step is distinct from ${step} and (status in ('pending', 'verifying') or ending is not null)`
 }
 
 export async function setProvided(

@@ -5,7 +5,14 @@ import type { Domain } from '@agentctl/contract/domains.ts'
 import { startCloudflare } from '@agentctl/localcloud/cloudflare/cloudflare.ts'
 import { afterAll } from 'vitest'
 import { agentWork } from '../agents/operations.ts'
-import { type Answer, eventually, type Person, type TestCloud, testCloud } from '../agents/test-cloud.ts'
+import {
+  type Answer,
+  briefly,
+  eventually,
+  type Person,
+  type TestCloud,
+  testCloud,
+} from '../agents/test-cloud.ts'
 import type { Deps } from '../deps.ts'
 import type { Config } from '../platform/config.ts'
 import { newId } from '../platform/ids.ts'
@@ -43,7 +50,14 @@ export interface TestDomains {
 }
 
 /** The routes and the work of this room on a real database, against the stand-in of the provider with its DNS and edge. */
-export async function testDomains({ work = true }: { work?: boolean } = {}): Promise<TestDomains> {
+export async function testDomains({
+  work = true,
+  timeoutMs = 10_000,
+}: {
+  work?: boolean
+  /** How long the provider is waited for. */
+  timeoutMs?: number
+} = {}): Promise<TestDomains> {
   const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-domains-'))
   const standIn = await startCloudflare({ dataDir: folder, log: () => {} })
   const { dns, edge } = standIn
@@ -55,6 +69,7 @@ export async function testDomains({ work = true }: { work?: boolean } = {}): Pro
       fallbackOrigin: standIn.fallbackOrigin,
       environment: 'test',
       baseUrl: standIn.url,
+      requestsInFiveMinutes: 1_000_000,
     },
     domains: {
       target: 'domains.agents.localhost',
@@ -71,10 +86,15 @@ export async function testDomains({ work = true }: { work?: boolean } = {}): Pro
     return {
       ...deps,
       config,
-      // Another one each time: what one process may ask of the provider in a minute is too little for these tests.
-      get hostnames() {
-        return cloudflare && openHostnames({ config: { ...config, cloudflare }, transport, log: deps.log })
-      },
+      hostnames:
+        cloudflare &&
+        openHostnames({
+          config: { ...config, cloudflare },
+          transport,
+          log: deps.log,
+          timeoutMs,
+          pause: briefly,
+        }),
       liveDns,
       edgeProbe: openEdgeProbe(config.domains, liveDns),
     }

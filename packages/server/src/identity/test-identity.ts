@@ -61,7 +61,7 @@ let addresses = 0
 
 /** The routes of this room on a real database, against the stand-in of the SMS provider, at a time that stands still. */
 export async function testIdentity(
-  options: { env?: Record<string, string>; rpcUrl?: string } = {},
+  options: { env?: Record<string, string>; rpcUrl?: string; smsTimeoutMs?: number } = {},
 ): Promise<TestIdentity> {
   const dataDir = mkdtempSync(join(tmpdir(), 'agentctl-identity-'))
   const database = await testDatabase()
@@ -116,7 +116,7 @@ export async function testIdentity(
     clock,
     log,
     pepper: peppers([PEPPER_1]),
-    sms: openSms({ config, transport, log }),
+    sms: openSms({ config, transport, log, timeoutMs: options.smsTimeoutMs ?? 8_000 }),
     chain: openChain({ config, transport, log }),
   }
   const machine = async () => undefined

@@ -33,9 +33,12 @@ test('domains of customers are taken with all settings of Cloudflare, and not at
     zoneName: 'agents.example',
     baseUrl: 'https://api.cloudflare.com',
     environment: 'prod',
+    requestsInFiveMinutes: 300,
   })
   expect(config.domains.dnsServers).toEqual(['127.0.0.1:53', '[::1]:54'])
   expect(JSON.stringify(config)).not.toContain('a secret')
+  const none = { ...REQUIRED, ...CLOUDFLARE, CLOUDFLARE_REQUESTS_IN_FIVE_MINUTES: '0' }
+  expect(() => readConfig(none)).toThrow('CLOUDFLARE_REQUESTS_IN_FIVE_MINUTES must be at least 1.')
   for (const name of Object.keys(CLOUDFLARE)) {
     expect(() => readConfig({ ...REQUIRED, ...CLOUDFLARE, [name]: '' })).toThrow('Set all of CLOUDFLARE_')
   }

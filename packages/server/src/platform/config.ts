@@ -90,6 +90,8 @@ export interface Config {
         /** Marks the records of this environment. */
         environment: string
         baseUrl: string
+        /** What one process may ask of it in five minutes; all together are allowed 1,200, and then none for as long. */
+        requestsInFiveMinutes: number
       }
     | undefined
   domains: {
@@ -230,7 +232,7 @@ export function readConfig(
     },
     blobs: bucketOf(env),
     stripe: stripeOf(env),
-    cloudflare: cloudflareOf(env, agentDomain),
+    cloudflare: cloudflareOf(env, agentDomain, number('CLOUDFLARE_REQUESTS_IN_FIVE_MINUTES', 300)),
     domains: {
       target: text('DOMAIN_TARGET', `domains.${agentDomain}`),
       dnsServers: optional('DNS_SERVERS')?.split(',') ?? [],
@@ -350,6 +352,7 @@ function stripeOf(env: Readonly<Record<string, string | undefined>>): Config['st
 function cloudflareOf(
   env: Readonly<Record<string, string | undefined>>,
   agentDomain: string,
+  requestsInFiveMinutes: number,
 ): Config['cloudflare'] {
   const {
     CLOUDFLARE_API_TOKEN: apiToken,
@@ -362,6 +365,9 @@ function cloudflareOf(
     throw new ConfigError(
       'Set all of CLOUDFLARE_API_TOKEN, CLOUDFLARE_ZONE_ID, CLOUDFLARE_ZONE_NAME and CLOUDFLARE_FALLBACK_ORIGIN, or none.',
     )
+  }
+  if (requestsInFiveMinutes < 1) {
+    throw new ConfigError('CLOUDFLARE_REQUESTS_IN_FIVE_MINUTES must be at least 1.')
   }
   // Names elsewhere would have to be made by somebody else, and would lead nowhere until then.
   for (const [name, value] of Object.entries({
@@ -382,6 +388,7 @@ function cloudflareOf(
     fallbackOrigin,
     environment: env.VULTR_ENVIRONMENT || 'prod',
     baseUrl: env.CLOUDFLARE_BASE_URL || 'https://api.cloudflare.com',
+    requestsInFiveMinutes,
   }
 }
 

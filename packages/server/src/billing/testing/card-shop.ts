@@ -25,7 +25,14 @@ export interface Answer {
 }
 
 /** Payments by card as in production: the routes on a real address, a worker, a database, and the processor's stand-in. */
-export async function cardShop({ env = {} }: { env?: Record<string, string> } = {}) {
+export async function cardShop({
+  env = {},
+  timeoutMs = 8_000,
+}: {
+  env?: Record<string, string>
+  /** How long the processor is waited for. */
+  timeoutMs?: number
+} = {}) {
   const dataDir = mkdtempSync(join(tmpdir(), 'agentctl-cards-'))
   const database = await testDatabase()
   const stripe = await startStripe({ dataDir, log: () => {} })
@@ -53,7 +60,7 @@ export async function cardShop({ env = {} }: { env?: Record<string, string> } = 
     logged += line
   })
   const transport = openTransport({ processors: [stripe.url], infrastructure: [] })
-  const cards = config.stripe && openCards({ stripe: config.stripe, transport, log })
+  const cards = config.stripe && openCards({ stripe: config.stripe, transport, log, timeoutMs })
   const deps = { config, db: database.db, clock, log, cards }
   const callers = new Map<string, Caller>()
   const api = createApi({

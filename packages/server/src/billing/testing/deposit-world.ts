@@ -24,7 +24,7 @@ export interface Payer {
 }
 
 /** A chain that mines on demand, a node in between that misbehaves on demand, and the service that watches it. */
-export async function depositWorld() {
+export async function depositWorld({ timeoutMs = 10_000 }: { timeoutMs?: number } = {}) {
   const { url, db } = await testDatabase()
   const owner = openPool(url, { connectionsMax: 2 })
   const chain = await payingChain()
@@ -41,7 +41,7 @@ export async function depositWorld() {
     windowBlocks: 10,
     pollSeconds: 1,
   }
-  const transfers = openTransfers(here, transport)
+  const transfers = openTransfers(here, transport, timeoutMs)
   let now = new Date('2027-05-01T00:00:00Z')
   const deps = { db, clock: { now: () => now }, config: { deposits: [here] } as never }
   const lease: Lease = { write: (run) => db.work(run), settle: async () => {} }

@@ -79,8 +79,10 @@ export function openCards(deps: {
   stripe: NonNullable<Config['stripe']>
   transport: Transport
   log: Log
+  timeoutMs?: number
 }): Cards {
   const { secretKey, baseUrl } = deps.stripe
+  const { timeoutMs = TIMEOUT_MS } = deps
   let loading: Promise<Stripe> | undefined
   const client = (): Promise<Stripe> => {
     loading ??= connect(deps)
@@ -114,7 +116,9 @@ export function openCards(deps: {
         },
         { idempotencyKey: `topup:${order.id}` },
       )
-      return url ? { status: 'open', sessionId: id, url } : { status: 'refused' }
+      // Half an answer is none: the page may be there, and the same order finds it.
+      if (typeof id !== 'string' || typeof url !== 'string') throw new TypeError('The page has no address.')
+      return { status: 'open', sessionId: id, url }
     } catch (error) {
       const { type, status } = kindOf(error)
       const outcome =
@@ -218,10 +222,10 @@ export function openCards(deps: {
       host: hostname,
       port: port || (isPlain ? '80' : '443'),
       protocol: isPlain ? 'http' : 'https',
-      httpClient: StripeClient.createFetchHttpClient(fetchOver(transport, TIMEOUT_MS)),
+      httpClient: StripeClient.createFetchHttpClient(fetchOver(transport, timeoutMs)),
       // A repetition is decided on where it is known to be safe.
       maxNetworkRetries: 0,
-      timeout: TIMEOUT_MS,
+      timeout: timeoutMs,
       telemetry: false,
     })
   }

@@ -73,12 +73,12 @@ const RANGE_REFUSALS: ReadonlySet<number | undefined> = new Set([400, 413])
 const TIMEOUT_MS = 10_000
 const transferEvent = parseAbiItem('event Transfer(address indexed from, address indexed to, uint256 value)')
 
-export function openTransfers(chain: DepositChain, transport: Transport): Transfers {
+export function openTransfers(chain: DepositChain, transport: Transport, timeoutMs = TIMEOUT_MS): Transfers {
   const client = createPublicClient({
     transport: http(chain.rpcUrl, {
       retryCount: 0,
-      timeout: TIMEOUT_MS,
-      fetchFn: fetchOver(transport, TIMEOUT_MS),
+      timeout: timeoutMs,
+      fetchFn: fetchOver(transport, timeoutMs),
       // Questions that belong together travel together, and so reach one node behind a balancer.
       batch: { batchSize: 50 },
     }),

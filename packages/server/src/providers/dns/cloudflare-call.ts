@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Cloudflare from 'cloudflare'
 import type { z } from 'zod'
 import type { Config } from '../../platform/config.ts'
@@ -31,9 +31,9 @@ const TRIES = 3
 /** A longer wait is left to the caller: after too many requests Cloudflare answers nobody for five minutes. */
 const PAUSE_SECONDS_MAX = 5
 const RETRY_AFTER_SECONDS_MAX = 600
-/** 1,200 in five minutes are allowed to all processes together: these make 300, and four processes stay within that. */
-const REQUESTS_PER_SECOND = 0.8
-const BURST = 60
+/** How much of what a process may ask in five minutes it may ask at once; the rest is spread over them. */
+const BURST_SHARE = 0.2
+const FIVE_MINUTES_SECONDS = 300
 
 /** The SDK is loaded at the first use: it takes half a second, and many processes never need it. */
 export function connectCloudflare(deps: {
@@ -41,9 +41,12 @@ export function connectCloudflare(deps: {
   transport: Pick<Transport, 'send'>
   log: Log
   timeoutMs?: number
+  /** Waits before a call is repeated. */
+  pause?: (ms: number) => Promise<unknown>
 }): CloudflareConnection {
-  const { log } = deps
-  const bucket = tokenBucket(REQUESTS_PER_SECOND, BURST)
+  const { log, pause = sleep } = deps
+  const { requestsInFiveMinutes: requests } = deps.cloudflare
+  const bucket = tokenBucket((requests * (1 - BURST_SHARE)) / FIVE_MINUTES_SECONDS, requests * BURST_SHARE)
   let loading: Promise<Cloudflare> | undefined
   let blockedUntil = 0
 

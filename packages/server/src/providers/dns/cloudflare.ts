@@ -96,6 +96,8 @@ const Hostname = z.object({
   created_at: z.iso.datetime({ offset: true }).optional(),
   ssl: Ssl.nullish(),
 })
+/** Anything else that says 200 has not deleted it. */
+const Deleted = z.object({ id: text.min(1) })
 const HostnamePage = z.object({
   result: z.array(Hostname),
   result_info: z.object({ total_count: z.number() }),
@@ -106,6 +108,7 @@ export function openHostnames(deps: {
   transport: Pick<Transport, 'send'>
   log: Log
   timeoutMs?: number
+  pause?: (ms: number) => Promise<unknown>
 }): Hostnames {
   const { config } = deps
   const { zoneId: zone_id } = config.cloudflare
@@ -159,7 +162,7 @@ export function openHostnames(deps: {
       return true
     },
     async delete(id) {
-      const answer = await ask((client) => client.customHostnames.delete(id, { zone_id }), z.unknown())
+      const answer = await ask((client) => client.customHostnames.delete(id, { zone_id }), Deleted)
       if (!isMissing(answer)) expectResult(answer)
     },
     prepare: () => prepareZone(config, connection),

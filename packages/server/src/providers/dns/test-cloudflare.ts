@@ -34,6 +34,7 @@ export async function cloudflareForTests() {
       fallbackOrigin: standIn.fallbackOrigin,
       environment: 'test',
       baseUrl: standIn.url,
+      requestsInFiveMinutes: 1_000_000,
       ...change,
     }
     const log = { info: say, warn: say, error: say }

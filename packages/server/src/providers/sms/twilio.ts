@@ -26,12 +26,17 @@ export const TWILIO_FIELDS = ['To', 'Channel', 'VerificationSid', 'Code', 'Statu
 
 const TIMEOUT_MS = 8_000
 
-export function openSms(deps: { config: Pick<Config, 'twilio'>; transport: Transport; log: Log }): Sms {
+export function openSms(deps: {
+  config: Pick<Config, 'twilio'>
+  transport: Transport
+  log: Log
+  timeoutMs?: number
+}): Sms {
   const { accountSid, authToken, verifyServiceSid, baseUrl } = deps.config.twilio
   const client = twilio(accountSid, authToken.reveal(), {
     accountSid,
     autoRetry: false,
-    httpClient: new RequestClient(deps.transport, baseUrl),
+    httpClient: new RequestClient(deps.transport, baseUrl, deps.timeoutMs ?? TIMEOUT_MS),
   })
   const service = client.verify.v2.services(verifyServiceSid)
   /** The provider's text may quote the number, so only the kind of fault is logged. */
@@ -50,6 +55,7 @@ export function openSms(deps: { config: Pick<Config, 'twilio'>; transport: Trans
     async sendCode(phone) {
       try {
         const { sid } = await service.verifications.create({ to: phone.reveal(), channel: 'sms' })
+        if (typeof sid !== 'string') return { status: trouble('send', new TransportError('odd_answer')) }
         return { status: 'sent', providerId: sid }
       } catch (error) {
         const { status = 0, code } = faultOf(error)
@@ -69,6 +75,7 @@ export function openSms(deps: { config: Pick<Config, 'twilio'>; transport: Trans
       try {
         const check = await service.verificationChecks.create({ verificationSid: providerId, code })
         if (check.status === 'approved' && check.valid) return 'approved'
+        if (typeof check.status !== 'string') return trouble('check', new TransportError('odd_answer'))
         return check.status === 'pending' ? 'wrong' : 'over'
       } catch (error) {
         const { status, code: fault } = faultOf(error)
@@ -99,11 +106,13 @@ function faultOf(error: unknown): { status?: number; code?: number | string } {
 class RequestClient extends twilio.RequestClient {
   readonly #transport: Transport
   readonly #baseUrl: string
+  readonly #timeoutMs: number
 
-  constructor(transport: Transport, baseUrl: string) {
+  constructor(transport: Transport, baseUrl: string, timeoutMs: number) {
     super()
     this.#transport = transport
     this.#baseUrl = baseUrl
+    this.#timeoutMs = timeoutMs
   }
 
   override async request<T>(
@@ -125,7 +134,7 @@ class RequestClient extends twilio.RequestClient {
         ),
         authorization: `Basic ${credentials}`,
       },
-      timeoutMs: TIMEOUT_MS,
+      timeoutMs: this.#timeoutMs,
       ...(options.data ? { body: formOf(options.data) } : {}),
     })
     return { statusCode: answer.status, headers: answer.headers, body: jsonOf(answer.body) } as never
