@@ -173,11 +173,10 @@ test('a name that is refused at once is told, with its ids', async () => {
 
 test('check says what is wrong in words and exits 1, or 7 when DNS could not be asked', async () => {
   expect(await said('domains', 'check', 'bot.example.com')).toMatchInlineSnapshot(`
-    "domain     bot.example.com
-    agent      hello in demo
-    status     pending
-    waits for  bot.example.com is not there.
-    id         dom_1
+    "domain  bot.example.com
+    agent   hello in demo
+    status  pending
+    id      dom_1
 
     CNAME bot.example.com: wrong
       bot.example.com is not there.

@@ -16,13 +16,14 @@ export const check = defineCommand({
       repeatable: true,
     })
     const now = new Date()
-    ctx.out.result(
-      found,
-      ({ domain, findings }) => `${describeDomain(domain, now)}\n\n${describeFindings(findings)}`,
-    )
     const { hostname, status } = found.domain
     const wrong = found.findings.filter(({ state }) => state !== 'right')
     const [first] = wrong
+    ctx.out.result(found, ({ domain, findings }) => {
+      // What was seen just now says the same as the service's last look, or something newer.
+      const shown = { ...domain, step: first ? null : domain.step }
+      return `${describeDomain(shown, now)}\n\n${describeFindings(findings)}`
+    })
     if (first === undefined) {
       if (status === 'pending' || status === 'verifying') {
         ctx.out.note(`The records are right. Wait until it is served: agentctl domains wait ${hostname}`)
