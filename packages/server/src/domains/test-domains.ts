@@ -152,7 +152,10 @@ export async function testDomains({
           const { body } = await person.call('GET', `/v1/domains/${domainId}`)
           last = body
           if (holds(body)) return body
-          await test.look(domainId)
+          // Not during a visit: another one would follow it, after what was waited for has come.
+          await cloud.sql`
+            update operations set run_at = clock_timestamp()
+            where subject = ${domainId} and state = 'pending' and lease_until is null`
           return undefined
         }, 25_000)
       } catch (cause) {
