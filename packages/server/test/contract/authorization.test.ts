@@ -2,6 +2,7 @@ import { endpoints } from '@agentctl/contract/api.ts'
 import type { Endpoint } from '@agentctl/contract/endpoint.ts'
 import type { OpenApiDocument } from '@agentctl/contract/openapi.ts'
 import type { Hono } from 'hono'
+import { inspectRoutes } from 'hono/dev'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import type { Deps } from '../../src/deps.ts'
@@ -123,7 +124,8 @@ function endless({ deps }: ServedApi): Pick<Deps['db'], 'as'> {
 }
 
 function strayRoutes(app: Hono, document: OpenApiDocument): string[] {
-  return app.routes
+  return inspectRoutes(app)
+    .filter(({ isMiddleware }) => !isMiddleware)
     .filter(({ method, path }) => !document.paths[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()])
     .map(({ method, path }) => `${method} ${path}`)
 }
