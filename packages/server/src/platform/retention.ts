@@ -83,7 +83,12 @@ export const periodNames = Object.keys(retention) as PeriodName[]
 
 export const DAY_SECONDS = 86_400
 
-/** Days of the request log go two days before they must, so that none is too old when the work has stood still so long. */
-export const REQUEST_DAYS_DROP = retention.requestLog.days - 2
+/** A backup has what was deleted since for this many days more: `deploy/backup/base-backup.sh` keeps none for longer. */
+const BACKUP_DAYS = 7
+/**
+ * Days of the request log go so early that none is too old, neither in a backup nor when the work has stood still for
+ * two days.
+ */
+export const REQUEST_DAYS_DROP = retention.requestLog.days - BACKUP_DAYS - 2
 /** A day that is still there by then shows that the work stands still. */
-export const REQUEST_DAYS_ALARM = retention.requestLog.days - 1
+export const REQUEST_DAYS_ALARM = REQUEST_DAYS_DROP + 1
