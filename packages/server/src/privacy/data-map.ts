@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import columns from './data-map.json' with { type: 'json' }
 
 /** What is kept, column by column, as it was published with this version; made from the comments of the columns. */
 export interface MappedColumn {
@@ -11,6 +11,4 @@ export interface MappedColumn {
   erase: string
 }
 
-export const dataMap: readonly MappedColumn[] = JSON.parse(
-  readFileSync(new URL('./data-map.json', import.meta.url), 'utf8'),
-)
+export const dataMap: readonly MappedColumn[] = columns

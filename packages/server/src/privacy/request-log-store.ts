@@ -17,13 +17,20 @@ export interface RequestRow {
 /** What operators are shown of a request. */
 export type ShownRequest = Omit<RequestRow, 'accountId' | 'networkHash'>
 
-/** One statement for all of them. The same request twice is one row: whoever does not know whether it came sends again. */
+/**
+ * One statement for all of them. The same request twice is one row: whoever does not know whether it came sends again.
+ * A request of an account that has been erased meanwhile is nobody's.
+ */
 export async function insertRequests(tx: Sql, rows: readonly RequestRow[]): Promise<void> {
   const column = <T>(value: (row: RequestRow) => T): T[] => rows.map(value)
+  const accounts = [...new Set(rows.flatMap(({ accountId }) => accountId ?? []))]
   await tx`
+    with known as materialized (select known_accounts(${accounts}::text[]) as id)
     insert into request_log
       (at, request_id, route, status, duration_ms, account_id, credential_id, network_hash)
-    select at, id, route, status, duration, account, credential, decode(network, 'hex')
+    select at, fresh.id, route, status, duration, known.id, 
+      case when account is null or known.id is not null then credential end,
+      decode(network, 'hex')
     from unnest(
       ${column(({ at }) => at.toISOString())}::timestamptz[], ${column(({ requestId }) => requestId)}::text[],
       ${column(({ route }) => route)}::text[], ${column(({ status }) => status)}::smallint[],
@@ -31,6 +38,7 @@ export async function insertRequests(tx: Sql, rows: readonly RequestRow[]): Prom
       ${column(({ credentialId }) => credentialId)}::text[],
       ${column(({ networkHash }) => networkHash?.toString('hex') ?? null)}::text[]
     ) as fresh (at, id, route, status, duration, account, credential, network)
+    left join known on known.id = account
     on conflict do nothing`
 }
 

@@ -12,6 +12,9 @@ import { visitPurge } from './retention.ts'
 
 const { db, url } = await testDatabase()
 const sql = openPool(url, { connectionsMax: 1 })
+await sql`
+  insert into accounts (id, created_at, terms_accepted_at)
+  select id, 'epoch', 'epoch' from unnest(array['acc_alice', 'acc_bob']) as id`
 let logged = ''
 const log = jsonLog((line) => {
   logged += line
@@ -122,6 +125,18 @@ test('a clean stop loses none, and a request that was sent twice is one row', as
   await requestLog.flush()
   const [again] = await sql`select count(*)::int as count from request_log`
   expect(again?.count).toBe(many.length + 1)
+})
+
+test("a request of an account that was erased before it was written down is nobody's", async () => {
+  requestLog.record(answered({ accountId: 'acc_gone' }))
+  requestLog.record(answered({ accountId: null, credentialId: null }))
+  requestLog.record(answered())
+  await requestLog.flush()
+  expect((await rows()).map((row) => [row.account_id, row.credential_id])).toEqual([
+    [null, null],
+    [null, null],
+    ['acc_alice', 'ses_1'],
+  ])
 })
 
 test('while the database takes nothing requests wait, and are written when it does', async () => {
