@@ -195,7 +195,9 @@ test('a worker that slept past its lease at the binding binds nothing', async ()
   })
   asleep.resolve()
   await sleeper.stop()
-  expect((await states(cloud)).filter((state) => state !== 'created').sort()).toEqual(['bound', 'warm'])
+  // Beside those of before there may be one that is being ordered in place of the one that was bound.
+  const settled = (await states(cloud)).filter((state) => state === 'bound' || state === 'warm')
+  expect(settled.sort()).toEqual(['bound', 'warm'])
   expect(await cloud.sql`select id from machines`).toEqual([{ id: bound.id }])
   const machine = machines.find(({ id }) => id === bound.id) as TestMachine
   await machine.waits()
