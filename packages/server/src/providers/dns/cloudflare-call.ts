@@ -31,6 +31,8 @@ const TRIES = 3
 /** A longer wait is left to the caller: after too many requests Cloudflare answers nobody for five minutes. */
 const PAUSE_SECONDS_MAX = 5
 const RETRY_AFTER_SECONDS_MAX = 600
+/** A timer may end this much early: who has waited a block out is not turned away for the rest of a millisecond. */
+const TIMER_EARLY_MS = 2
 /** How much of what a process may ask in five minutes it may ask at once; the rest is spread over them. */
 const BURST_SHARE = 0.2
 const FIVE_MINUTES_SECONDS = 300
@@ -55,7 +57,8 @@ export function connectCloudflare(deps: {
     const client = await loading
     await bucket.take()
     const blockedMs = blockedUntil - performance.now()
-    if (blockedMs > 0) return { kind: 'not_sent', retryAfterSeconds: Math.ceil(blockedMs / 1000) }
+    if (blockedMs > TIMER_EARLY_MS)
+      return { kind: 'not_sent', retryAfterSeconds: Math.ceil(blockedMs / 1000) }
     const answer = await settle(call(client), shape)
     if (answer.kind !== 'refused') return answer
     // The block is on the token and not on one call: whoever goes on asking makes it last longer.
