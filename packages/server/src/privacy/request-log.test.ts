@@ -7,7 +7,7 @@ import { newId } from '../platform/ids.ts'
 import { jsonLog } from '../platform/log.ts'
 import { DAY_SECONDS } from '../platform/retention.ts'
 import { openRequestLog, ROWS_AT_ONCE } from './request-log.ts'
-import { listRequestsOf } from './request-log-store.ts'
+import { dropDays, listRequestsOf, oldestDay } from './request-log-store.ts'
 import { visitPurge } from './retention.ts'
 
 const { db, url } = await testDatabase()
@@ -180,6 +180,20 @@ test('no request is ever older than 83 days, also when the work has stood still 
   expect(await rows()).toHaveLength(1)
   await visitPurge({ db, clock })
   expect(await rows()).toHaveLength(0)
+})
+
+test('days are dropped however the database goes about finding them', async () => {
+  await visitPurge({ db, clock })
+  // It reads the catalogue from end to end, as it may whenever there are many days.
+  await sql.begin(async (tx) => {
+    for (const way of ['nestloop', 'mergejoin', 'indexscan', 'indexonlyscan', 'bitmapscan']) {
+      await tx`select set_config(${`enable_${way}`}, 'off', true)`
+    }
+    expect(await oldestDay(tx)).not.toBeNull()
+    expect(await dropDays(tx, secondsAfter(now, 30 * DAY_SECONDS))).toBeGreaterThan(0)
+    expect(await oldestDay(tx)).toBeNull()
+  })
+  await visitPurge({ db, clock })
 })
 
 test('that days are not dropped is said by the servers that write, in an hour at most', async () => {
