@@ -142,6 +142,7 @@ describe('billing usage', () => {
       until: '2026-11-05T00:00:00Z',
       totalMicros: '740001',
       forecastMicros: '14400000',
+      creditsEndAt: null,
       rows,
     })
     const { stdout } = await run('usage', '--by', 'day,agent,namespace')
@@ -173,11 +174,15 @@ describe('billing usage', () => {
       since: String(query.since),
       until: '2026-11-05T00:00:00Z',
       totalMicros: '0',
-      forecastMicros: '0',
+      forecastMicros: '5000000',
+      creditsEndAt: '2026-11-09T12:00:00Z',
       rows: [],
     })
-    const { code } = await run('usage', '--since', '2026-11-02', '-n', 'demo')
+    const { code, stdout } = await run('usage', '--since', '2026-11-02', '-n', 'demo')
     expect(code).toBe(0)
+    expect(stdout).toContain(
+      'If all goes on as it is, credits end on 2026-11-09, and this month comes to $5.00.',
+    )
     expect(api.asked[0]?.query).toEqual({ since: '2026-11-02T00:00:00.000Z', namespace: 'demo' })
     expect((await run('usage', '--since', '2026-11-02', '--until', '2026-11-01')).code).toBe(2)
     expect((await run('usage', '--since', 'yesterday')).code).toBe(2)

@@ -138,8 +138,10 @@ export const billingEndpoints = defineEndpoints({
       since: Time,
       until: Time,
       totalMicros: Micros,
-      /** What the month will come to if everything goes on as it is. */
+      /** What the month will come to if everything goes on as it is, as far as the credits last. */
       forecastMicros: Micros,
+      /** When they end at this rate; null where that is not in this month. */
+      creditsEndAt: Time.nullable(),
       rows: z.array(
         z.strictObject({
           day: z.iso.date(),

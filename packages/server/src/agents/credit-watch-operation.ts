@@ -60,7 +60,7 @@ async function suspendUnpaid({ db, config }: Parts, lease: Lease, now: Date): Pr
       await notify(tx, {
         accountId,
         kind: 'suspended',
-        message: `${agent.name} is suspended: the credits are used up. Its files are kept until ${minute(graceEnd(resting))}; a deposit before that brings it back with them.`,
+        message: `${agent.name} is suspended: the credits are used up. Its files are kept until ${minute(graceEnd(resting))}; a deposit before that which covers an hour of it brings it back with them.`,
         next: 'agentctl billing deposit 25',
         now,
       })

@@ -24,6 +24,13 @@ test('usage names agents and their namespaces, also of agents that are gone, and
     body.rows.map((row: Record<string, unknown>) => `${row.subject} ${row.namespace}/${row.agent}`),
   )
   expect(told).toEqual(new Set([`${first.agent.id} using/hello`, `${second.agent.id} using/hello`]))
-  const other = await alice.call('GET', '/v1/billing/usage?namespace=other')
-  expect(other.body).toMatchObject({ totalMicros: '0', rows: [] })
+  const own = await alice.call('GET', '/v1/billing/usage?namespace=using')
+  expect(own.body).toMatchObject({ totalMicros: body.totalMicros, rows: body.rows })
+  // Another's namespace, and one that nobody has, are the same.
+  for (const name of ['other', 'nosuch']) {
+    expect(await alice.call('GET', `/v1/billing/usage?namespace=${name}`)).toMatchObject({
+      status: 404,
+      body: { code: 'not_found' },
+    })
+  }
 })

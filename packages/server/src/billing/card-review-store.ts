@@ -86,7 +86,12 @@ export async function endRefund(
   const refundId = outcome.status === 'made' ? outcome.refundId : null
   await tx`
     update card_refunds set state = ${outcome.status}, refund_id = ${refundId} where payment_id = ${paymentId}`
-  if (outcome.status === 'made') await resolveMismatch(tx, paymentId, 'refunded', now)
+  if (outcome.status !== 'made') return
+  await resolveMismatch(tx, paymentId, 'refunded', now)
+  // A page whose payment was not what it asked for, and went back, waits for nothing any more.
+  await tx`
+    update checkouts set status = 'failed' where status in ('starting', 'open', 'processing')
+      and id = (select checkout_id from card_mismatches where payment_id = ${paymentId})`
 }
 
 /** After a refusal. */

@@ -202,6 +202,7 @@ test('usage is told by subject and day, and what the month will come to', async 
     until: now.toISOString(),
     totalMicros: '241000',
     forecastMicros: String(241_000 + 1_000 * (24 * 20 - 3)),
+    creditsEndAt: null,
     rows: [
       {
         day: '2027-04-10',
@@ -223,6 +224,13 @@ test('usage is told by subject and day, and what the month will come to', async 
   expect(
     await db.as({ account: who }, (tx) => usageOf(tx, who, { namespace: 'another' }, now)),
   ).toMatchObject({ totalMicros: '0', forecastMicros: '0', rows: [] })
+  // What the credits do not pay for is not forecast: a dollar an hour lasts for less than ten hours.
+  await burn(who, 'agt_usage', 1_000_000n)
+  const ending = await db.as({ account: who }, (tx) => usageOf(tx, who, {}, now))
+  expect(ending.creditsEndAt).toMatch(/^2027-04-11T12:4/)
+  expect(Number(ending.forecastMicros)).toBeGreaterThan(9_999_000)
+  // The end is the second in which they end, so that it may be some of that more.
+  expect(Number(ending.forecastMicros)).toBeLessThan(10_000_000 + 278)
   await burn(who, 'agt_usage', 0n)
 })
 

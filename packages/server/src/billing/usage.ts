@@ -2,6 +2,7 @@ import type { ResponseOf } from '@agentctl/contract/api.ts'
 import { startOfMonth } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
+import { zeroAtOf } from './runway.ts'
 import * as store from './store.ts'
 
 type Told = ResponseOf<'GET /v1/billing/usage'>
@@ -29,18 +30,27 @@ export async function usageOf(tx: Sql, accountId: string, wanted: UsageRange, no
   }
   const range = { since: since.toISOString(), until: until.toISOString() }
   const ledgerAccount = await store.findLedgerAccount(tx, accountId)
-  if (!ledgerAccount || until <= since) return { ...range, totalMicros: '0', forecastMicros: '0', rows: [] }
+  if (!ledgerAccount || until <= since) {
+    return { ...range, totalMicros: '0', forecastMicros: '0', creditsEndAt: null, rows: [] }
+  }
   const namespace = wanted.namespace ?? null
   const rows = await store.listUsage(tx, ledgerAccount, { since, until, namespace })
   const month = await store.listUsage(tx, ledgerAccount, { since: monthBegin, until: now, namespace })
   const hourlyMicros = await store.findRateOf(tx, ledgerAccount, namespace)
-  const ahead = (hourlyMicros * BigInt(monthEnd.getTime() - now.getTime())) / HOUR_MS
+  const zeroAt = await zeroAtOf(tx, accountId, now)
+  // What is suspended burns no longer.
+  const creditsEndAt = zeroAt && zeroAt < monthEnd ? later(zeroAt, now) : null
+  const aheadMs = (creditsEndAt ?? monthEnd).getTime() - now.getTime()
+  const ahead = (hourlyMicros * BigInt(aheadMs)) / HOUR_MS
   return {
     ...range,
     totalMicros: String(sumOf(rows)),
     forecastMicros: String(sumOf(month) + ahead),
+    creditsEndAt: creditsEndAt?.toISOString() ?? null,
     rows: rows.map(({ micros, ...row }) => ({ ...row, chargedMicros: String(micros) })),
   }
 }
 
 const sumOf = (rows: readonly { micros: bigint }[]): bigint => rows.reduce((sum, row) => sum + row.micros, 0n)
+
+const later = (one: Date, other: Date): Date => (one > other ? one : other)

@@ -75,6 +75,12 @@ test('what was paid twice on one checkout, or in other money, is not credited: i
   expect(await alice('POST', `${path}/refund`, {})).toMatchObject({ status: 200 })
   await eventually(async () => (await listed()).length === 0)
   expect(await refundsAt(payment)).toMatchObject([{ amount: 2500 }])
+  expect(
+    (
+      await shop.sql`select status from checkouts where payment_id = ${payment} or id = (
+    select checkout_id from card_mismatches where payment_id = ${payment})`
+    ).map((row) => row.status),
+  ).toEqual(['failed'])
   // It was never credited, so nothing is taken.
   await shop.quiet()
   expect(await person.entries()).toEqual([])

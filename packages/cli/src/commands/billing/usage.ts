@@ -50,9 +50,10 @@ export const usage = defineCommand({
   },
 })
 
-const headline = ({ since, until, totalMicros, forecastMicros }: Usage): string =>
+const headline = ({ since, until, totalMicros, forecastMicros, creditsEndAt }: Usage): string =>
   `${dollars(totalMicros)} from ${since.slice(0, 10)} to ${until.slice(0, 10)}.\n` +
-  `If all goes on as it is, this month comes to ${dollars(forecastMicros)}.`
+  `If all goes on as it is, ${creditsEndAt === null ? '' : `credits end on ${creditsEndAt.slice(0, 10)}, and `}` +
+  `this month comes to ${dollars(forecastMicros)}.`
 
 const bars: Record<(typeof groups)[number], (usage: Usage) => Bar[]> = {
   day({ rows }) {
