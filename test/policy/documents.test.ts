@@ -7,7 +7,12 @@ import { dataMapDocument, policyDocument, processingRecord } from '@agentctl/ser
 import { evidenceFileOf } from '@agentctl/server/privacy/evidence/files.ts'
 import { listColumns, listTables } from '@agentctl/server/privacy/evidence/store.ts'
 import { policy, sentences } from '@agentctl/server/privacy/policy.ts'
-import { hashOfText, policyVersions, versionFault } from '@agentctl/server/privacy/policy-versions.ts'
+import {
+  hashOfText,
+  policyVersions,
+  publication,
+  versionFault,
+} from '@agentctl/server/privacy/policy-versions.ts'
 import { checks } from '@agentctl/server/privacy/verification.ts'
 import { afterAll, expect, test } from 'vitest'
 import { testDatabase } from '../database.ts'
@@ -45,12 +50,14 @@ test('a text is of the day that its hash is written down for: no word changes wi
   const [first, ...others] = policy
   if (!first) throw new Error('There is no policy.')
   const changed = [{ ...first, title: `${first.title}!` }, ...others]
-  expect(versionFault(changed)).toContain(hashOfText(changed))
+  expect(versionFault({ ...publication, text: changed })).toContain(hashOfText(changed))
   // A new hash under the old day is no new version either.
   const last = policyVersions.at(-1)
   if (!last) throw new Error('There is no version.')
   const sameDay = [...policyVersions, { ...last, hash: hashOfText(changed) }]
-  expect(versionFault(changed, sameDay)).toBe('each version has a later day than the one before')
+  expect(versionFault({ ...publication, text: changed, versions: sameDay as never })).toBe(
+    'each version has a later day than the one before',
+  )
 })
 
 test('what was published stays written down: versions are only added to those of the commit before', () => {

@@ -279,7 +279,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
     overdue('operations', { id: 'op_old', state: 'done' }),
     overdue('cardEvents'),
   ],
-  '6m': [overdue('notices')],
+  '6m': [overdue('notices'), overdue('announcements', { effective_at: later }), overdue('announcementReads')],
   '6n': [overdue('invitations', { id: 'inv_old', role: 'viewer' })],
   '6o': [overdue('operatorActs')],
   '7a': [without('GET /v1/account/export')],

@@ -15,6 +15,15 @@ export type PolicySentence = z.infer<typeof PolicySentence>
 export const PolicyReport = z.strictObject({
   policy: z.strictObject({ lastUpdated: z.iso.date(), hash: z.string() }),
   sentences: z.array(PolicySentence),
+  /** The text that comes next: its day, and what it says; null while no change is announced. */
+  announced: z
+    .strictObject({
+      announcedOn: z.iso.date(),
+      lastUpdated: z.iso.date(),
+      hash: z.string(),
+      sentences: z.array(z.strictObject({ id: z.string(), text: z.string() })),
+    })
+    .nullable(),
 })
 export type PolicyReport = z.infer<typeof PolicyReport>
 

@@ -18,11 +18,20 @@ export async function insertNotice(
     values (${notice.id}, ${notice.accountId}, ${notice.kind}, ${notice.message}, ${notice.next}, ${notice.now})`
 }
 
+/** Messages to the account, and those to everybody which are news to it: newest first. */
 export function listNoticeRows(tx: Sql, accountId: string, onlyUnread: boolean): Promise<NoticeRow[]> {
   return tx<NoticeRow[]>`
-    select id, kind, message, next, created_at as "createdAt", read_at as "readAt" from notices
-    where account_id = ${accountId} and (not ${onlyUnread} or read_at is null)
-    order by created_at desc, id limit 200`
+    select * from (
+      select id, kind, message, next, created_at as "createdAt", read_at as "readAt" from notices
+      where account_id = ${accountId}
+      union all
+      select a.id, a.kind, a.message, a.next, a.announced_at, r.read_at
+      from announcements a
+      join accounts on accounts.id = ${accountId} and accounts.created_at < a.effective_at
+      left join announcement_reads r on r.announcement_id = a.id and r.account_id = ${accountId}
+    ) as told
+    where not ${onlyUnread} or "readAt" is null
+    order by "createdAt" desc, id limit 200`
 }
 
 /** How many were not read before. */
@@ -32,8 +41,48 @@ export async function markRead(
   ids: readonly string[],
   now: Date,
 ): Promise<number> {
-  const rows = await tx`
-    update notices set read_at = ${now}
-    where account_id = ${accountId} and id = any(${[...ids]}::text[]) and read_at is null`
-  return rows.count
+  const wanted = tx`any(${[...ids]}::text[])`
+  const [row] = await tx<{ count: number }[]>`
+    with own as (
+      update notices set read_at = ${now}
+      where account_id = ${accountId} and id = ${wanted} and read_at is null
+      returning 1
+    ), of_everybody as (
+      insert into announcement_reads (account_id, announcement_id, read_at)
+      select accounts.id, a.id, ${now}
+      from announcements a join accounts on accounts.id = ${accountId} and accounts.created_at < a.effective_at
+      where a.id = ${wanted}
+      on conflict do nothing
+      returning 1
+    )
+    select ((select count(*) from own) + (select count(*) from of_everybody))::int as count`
+  return row?.count ?? 0
+}
+
+export interface AnnouncementRow {
+  id: string
+  kind: string
+  message: string
+  next: string | null
+  announcedAt: Date
+  /** For accounts that were made before. */
+  effectiveAt: Date
+}
+
+/** Told again, it changes nothing: who has read it has read it. */
+export async function insertAnnouncement(tx: Sql, one: AnnouncementRow): Promise<void> {
+  await tx`
+    insert into announcements (id, kind, message, next, announced_at, effective_at)
+    values (${one.id}, ${one.kind}, ${one.message}, ${one.next}, ${one.announcedAt}, ${one.effectiveAt})
+    on conflict (id) do nothing`
+}
+
+/** Of a kind, what was to come and will not. */
+export async function deleteWithdrawn(
+  tx: Sql,
+  { kind, exceptId, now }: { kind: string; exceptId: string | undefined; now: Date },
+): Promise<void> {
+  await tx`
+    delete from announcements
+    where kind = ${kind} and effective_at > ${now} and id is distinct from ${exceptId ?? null}`
 }

@@ -2,7 +2,14 @@ import type { Notice } from '@agentctl/contract/identity.ts'
 import type { Deps } from '../deps.ts'
 import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
-import { insertNotice, listNoticeRows, markRead } from './notice-store.ts'
+import {
+  type AnnouncementRow,
+  deleteWithdrawn,
+  insertAnnouncement,
+  insertNotice,
+  listNoticeRows,
+  markRead,
+} from './notice-store.ts'
 
 /**
  * Leaves a service message for an account, in the caller's transaction. The service has no address of anybody: it is
@@ -13,6 +20,20 @@ export function notify(
   notice: { accountId: string; kind: string; message: string; next: string | null; now: Date },
 ): Promise<void> {
   return insertNotice(tx, { ...notice, id: newId('ntc') })
+}
+
+/**
+ * Leaves one service message for every account that is there before it takes effect, also for those that are still to
+ * be made. Of a kind there is one at a time; undefined takes back what has not taken effect.
+ */
+export async function announce(
+  tx: Sql,
+  kind: string,
+  announcement: Omit<AnnouncementRow, 'kind'> | undefined,
+  now: Date,
+): Promise<void> {
+  await deleteWithdrawn(tx, { kind, exceptId: announcement?.id, now })
+  if (announcement) await insertAnnouncement(tx, { ...announcement, kind })
 }
 
 export async function listNotices(

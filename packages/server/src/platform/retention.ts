@@ -74,6 +74,8 @@ export const retention = {
   },
   cardEvents: { sentence: '6l', table: 'card_events', from: 'received_at', days: 90 },
   notices: { sentence: '6m', table: 'notices', from: 'created_at', days: 365 },
+  announcements: { sentence: '6m', table: 'announcements', from: 'announced_at', days: 365 },
+  announcementReads: { sentence: '6m', table: 'announcement_reads', from: 'read_at', days: 365 },
   invitations: { sentence: '6n', table: 'invitations', from: 'created_at', days: 30 },
   operatorActs: { sentence: '6o', table: 'operator_acts', from: 'at', days: 365 },
 } as const satisfies Record<string, Period>

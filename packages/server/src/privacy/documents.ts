@@ -1,7 +1,8 @@
 import { retention } from '../platform/retention.ts'
+import { announcedPolicy } from './announced-policy.ts'
 import type { MappedColumn } from './data-map.ts'
 import { policy, processors, type Sentence } from './policy.ts'
-import { currentVersion } from './policy-versions.ts'
+import { policyVersions } from './policy-versions.ts'
 
 /** Documents that are made from the comments of the columns and from the policy; a check proves them fresh. */
 
@@ -172,7 +173,7 @@ export function policyDocument(evidenceOf: (id: string) => string, tested: Reado
 
 ${MADE}
 
-Text of ${currentVersion.lastUpdated}. \`agentctl policy verify\` and \`GET /v1/policy\` measure each sentence on the running server; \`/policy\` is the page.
+Text of ${policyVersions.at(announcedPolicy ? -2 : -1)?.lastUpdated}. \`agentctl policy verify\` and \`GET /v1/policy\` measure each sentence on the running server; \`/policy\` is the page.
 
 ${sections.join('\n')}
 ## How long

@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts'
 import { startOperation, type Work, wakeOperation } from '../platform/operations.ts'
+import { announcePolicy } from './policy-announcement.ts'
 import { visitPurge } from './retention.ts'
 
 const SUBJECT = 'purge:everything'
@@ -11,6 +12,7 @@ export function privacyWork(deps: Pick<Deps, 'db' | 'clock'>): Record<string, Wo
 
 /** Rows that repeat for ever; one of each, however many servers start. */
 export async function schedulePrivacyWork({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
+  await db.work((tx) => announcePolicy(tx, clock.now()))
   await startOperation(db.jobs, { kind: 'purge', subject: SUBJECT, namespaceId: null, now: clock.now() })
 }
 

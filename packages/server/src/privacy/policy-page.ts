@@ -1,11 +1,11 @@
 import { html } from 'hono/html'
 import { dataMap } from './data-map.ts'
 import { keptByClass } from './documents.ts'
-import { policy, processors } from './policy.ts'
-import { currentVersion } from './policy-versions.ts'
+import { processors, type Section } from './policy.ts'
+import type { Policies } from './policy-versions.ts'
 
 /** The policy as a page: no script, nothing from elsewhere, readable on a phone, by day and by night. */
-export function policyPage() {
+export function policyPage({ current, announced }: Policies) {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -27,8 +27,13 @@ li a { display: inline-block; width: 2.5rem; text-indent: 0; opacity: .6; text-d
 </head>
 <body>
 <h1>Privacy policy</h1>
-<p>Last updated: <time>${currentVersion.lastUpdated}</time></p>
-${policy.map(
+<p>Last updated: <time>${current.lastUpdated}</time></p>
+${
+  announced
+    ? html`<p>From <time>${announced.lastUpdated}</time> on another text holds: <a href="#next">what changes</a>.</p>
+`
+    : ''
+}${current.text.map(
   ({ title, sentences }) => html`<section><h2>${title}</h2><ul>
 ${sentences.map(({ id, text }) => html`<li id="p${id}"><a href="#p${id}">${id}</a>${text}</li>\n`)}</ul></section>\n`,
 )}
@@ -40,6 +45,27 @@ ${keptByClass(dataMap).map(
 )}</tbody></table></section>
 <section><h2>Policies of those who work for us</h2><ul class="links">
 ${Object.entries(processors).map(([name, url]) => html`<li><a href="${url}">${name}</a></li>\n`)}</ul></section>
-</body>
+${announced ? nextText(current.text, announced) : ''}</body>
 </html>`
+}
+
+function nextText(now: readonly Section[], { lastUpdated, text }: NonNullable<Policies['announced']>) {
+  const said = changesOf(now, text).map(
+    ({ id, change, text: words }) => html`<li>${id} (${change}) ${words}</li>\n`,
+  )
+  return html`<section id="next"><h2>What changes on ${lastUpdated}</h2><ul class="links">
+${said}</ul></section>\n`
+}
+
+/** What a reader of one text has to read of another. */
+function changesOf(from: readonly Section[], to: readonly Section[]) {
+  const [before, after] = [from, to].map(
+    (text) => new Map(text.flatMap(({ sentences }) => sentences).map(({ id, text: words }) => [id, words])),
+  ) as [Map<string, string>, Map<string, string>]
+  return [
+    ...[...after].flatMap(([id, text]) =>
+      before.get(id) === text ? [] : [{ id, change: before.has(id) ? 'changed' : 'new', text }],
+    ),
+    ...[...before].flatMap(([id, text]) => (after.has(id) ? [] : [{ id, change: 'gone', text }])),
+  ]
 }

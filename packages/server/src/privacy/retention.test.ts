@@ -40,6 +40,8 @@ const rows: Readonly<Record<Exclude<PeriodName, 'requestLog' | 'unusedBlobs'>, R
   operations: { id: 'op_1', state: 'done' },
   cardEvents: {},
   notices: {},
+  announcements: {},
+  announcementReads: {},
   invitations: { id: 'inv_1', role: 'viewer' },
   operatorActs: {},
 }

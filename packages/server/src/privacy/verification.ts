@@ -6,7 +6,7 @@ import { pageChecks } from './evidence/pages.ts'
 import { processorChecks } from './evidence/processors.ts'
 import { retentionChecks } from './evidence/retention.ts'
 import { schemaChecks } from './evidence/schema.ts'
-import { currentVersion, hashOfText } from './policy-versions.ts'
+import { hashOfText, policiesAt, publication } from './policy-versions.ts'
 
 /** The evidence for each sentence that is no notice. */
 export const checks: Checks = {
@@ -23,6 +23,7 @@ const KEPT_MS = 5000
 export async function verifyPolicy(deps: EvidenceDeps): Promise<PolicyReport> {
   const sentences: PolicyReport['sentences'] = []
   const run = { ...deps }
+  const { current, announced } = policiesAt(deps.clock.now(), deps.published ?? publication)
   for (const { id, text, notice } of deps.text.flatMap((section) => section.sentences)) {
     const { holds, evidence } = notice ? { holds: true, evidence: {} } : await look(run, checks[id])
     sentences.push({
@@ -34,8 +35,18 @@ export async function verifyPolicy(deps: EvidenceDeps): Promise<PolicyReport> {
     })
   }
   return {
-    policy: { lastUpdated: currentVersion.lastUpdated, hash: hashOfText(deps.text) },
+    policy: { lastUpdated: current.lastUpdated, hash: hashOfText(deps.text) },
     sentences,
+    announced: announced
+      ? {
+          announcedOn: announced.announcedOn,
+          lastUpdated: announced.lastUpdated,
+          hash: announced.hash,
+          sentences: announced.text
+            .flatMap((section) => section.sentences)
+            .map(({ id, text }) => ({ id, text })),
+        }
+      : null,
   }
 }
 

@@ -15,7 +15,7 @@ export const verify = defineCommand({
       report.sentences.filter(({ status }) => status === wanted).length
     const shown = report.sentences.filter(({ status }) => !onlyFailing || status === 'fail')
     const failing = report.sentences.filter(({ status }) => status === 'fail').map(({ id }) => id)
-    ctx.out.result({ ...report, sentences: shown }, ({ policy }) =>
+    ctx.out.result({ policy: report.policy, sentences: shown }, ({ policy }) =>
       [
         ...shown.flatMap((sentence) => [
           ...sentenceLines(sentence, `${sentence.status.padEnd(6)} `),

@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts'
 import type { Sql } from '../../platform/db.ts'
 import type { Section } from '../policy.ts'
+import type { Publication } from '../policy-versions.ts'
 
 /** Numbers, names and times that show whether a sentence holds; nothing of anybody's. */
 export type Evidence = Record<string, string | number | boolean | null>
@@ -20,6 +21,8 @@ export type EvidenceDeps = Pick<Deps, 'db' | 'clock' | 'config' | 'egress'> & {
   cookies(): readonly string[]
   /** The text whose evidence is asked for. */
   text: readonly Section[]
+  /** Its versions and what is announced; the code's own unless told. */
+  published?: Publication
 }
 
 const measured = new WeakMap<EvidenceDeps, Map<unknown, Promise<unknown>>>()

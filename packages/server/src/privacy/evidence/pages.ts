@@ -1,4 +1,4 @@
-import { currentVersion, hashOfText } from '../policy-versions.ts'
+import { hashOfText, policiesAt, publication } from '../policy-versions.ts'
 import type { Check, Checks, EvidenceDeps } from './check.ts'
 
 /** The one cookie that the console may set. */
@@ -28,11 +28,17 @@ async function nothingFromElsewhere({ ask }: EvidenceDeps) {
   }
 }
 
-async function version({ text }: EvidenceDeps) {
+async function version({ text, clock, published = publication }: EvidenceDeps) {
   const hash = hashOfText(text)
+  const { current, announced } = policiesAt(clock.now(), published)
   return {
-    holds: hash === currentVersion.hash,
-    evidence: { lastUpdated: currentVersion.lastUpdated, hash, hashOfThatDay: currentVersion.hash },
+    holds: hash === current.hash,
+    evidence: {
+      lastUpdated: current.lastUpdated,
+      hash,
+      hashOfThatDay: current.hash,
+      nextTextFrom: announced?.lastUpdated ?? null,
+    },
   }
 }
 

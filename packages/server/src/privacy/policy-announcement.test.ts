@@ -1,0 +1,119 @@
+import { PolicyReport } from '@agentctl/contract/policy.ts'
+import { afterAll, expect, test } from 'vitest'
+import { testDatabase } from '../../../../test/database.ts'
+import { listNotices, readNotices } from '../identity/notices.ts'
+import type { Config } from '../platform/config.ts'
+import { createApi } from '../platform/http.ts'
+import { newId } from '../platform/ids.ts'
+import { silentLog } from '../platform/log.ts'
+import { openTransport } from '../providers/transport.ts'
+import { policy, type Section } from './policy.ts'
+import { announcePolicy } from './policy-announcement.ts'
+import { hashOfText, type Publication, policiesAt, policyVersions, versionFault } from './policy-versions.ts'
+import { purgeAll } from './retention.ts'
+import { privacyRoutes } from './routes.ts'
+
+const { db } = await testDatabase()
+const transport = openTransport({ processors: [], infrastructure: [] })
+afterAll(() => Promise.all([db.close(), transport.close()]))
+
+const [first, ...rest] = policy as [Section, ...Section[]]
+const nextText: Section[] = [
+  { ...first, sentences: [...first.sentences, { id: '1z', text: 'One thing more.', notice: true }] },
+  ...rest,
+]
+const published: Publication = {
+  text: policy,
+  versions: [...policyVersions, { lastUpdated: '2027-03-15', hash: hashOfText(nextText) }] as never,
+  announced: { announcedOn: '2027-03-01', text: nextText },
+}
+let now = new Date('2027-03-01T09:00:00Z')
+const deps = { db, clock: { now: () => now } }
+const api = createApi({
+  gates: { caller: async () => undefined, machine: async () => undefined, operator: () => undefined },
+  log: silentLog,
+  clientAddressHeader: undefined,
+})
+privacyRoutes(
+  api,
+  {
+    ...deps,
+    config: { routerAddresses: [], apiUrl: 'https://a' } as unknown as Config,
+    egress: transport.egress,
+  },
+  published,
+)
+
+async function account(createdAt: Date): Promise<string> {
+  const id = newId('acc')
+  await db.as({ account: id }, (tx) => tx`insert into accounts values (${id}, ${createdAt}, ${createdAt})`)
+  return id
+}
+const told = async (id: string, onlyUnread = true) =>
+  (await listNotices(deps, id, onlyUnread)).map(({ kind, message }) => ({ kind, message }))
+
+const message =
+  'The privacy policy changes on 2027-03-15. Going on using the service from then on accepts it; what changes can be read now.'
+
+test('a change is told to every account once, with its day, also to those made before that day, by one row', async () => {
+  const [old, other] = [await account(new Date('2026-12-01T00:00:00Z')), await account(now)]
+  for (let start = 0; start < 2; start++) await db.work((tx) => announcePolicy(tx, now, published))
+  expect(await told(old)).toEqual([{ kind: 'policy_change', message }])
+  now = new Date('2027-03-10T00:00:00Z')
+  const young = await account(now)
+  const [notice] = await listNotices(deps, young, true)
+  expect(notice).toMatchObject({ message, next: 'agentctl policy show --next', readAt: null })
+  expect(await readNotices(deps, young, [notice?.id ?? ''])).toBe(1)
+  expect(await readNotices(deps, young, [notice?.id ?? ''])).toBe(0)
+  expect([await told(young), await told(other), await told(young, false)]).toMatchObject([[], [{}], [{}]])
+  // Whoever comes when it holds already knows no other text.
+  now = new Date('2027-03-15T00:00:00Z')
+  const later = await account(now)
+  await db.work((tx) => announcePolicy(tx, now, published))
+  expect([await told(later), await told(old)]).toMatchObject([[], [{ message }]])
+  expect(await readNotices(deps, later, [notice?.id ?? ''])).toBe(0)
+  const [rows] = await db.jobs<{ all: number; reads: number }[]>`
+    select (select count(*)::int from announcements) as all, (select count(*)::int from announcement_reads) as reads`
+  expect(rows).toEqual({ all: 1, reads: 1 })
+  // Like every message, it goes after a year.
+  now = new Date('2028-03-11T00:00:00Z')
+  await purgeAll(deps)
+  expect(await told(old)).toEqual([])
+})
+
+test('what is taken back before its day is told no more', async () => {
+  now = new Date('2027-03-02T00:00:00Z')
+  const id = await account(now)
+  await db.work((tx) => announcePolicy(tx, now, published))
+  expect(await told(id)).toHaveLength(1)
+  await db.work((tx) => announcePolicy(tx, now))
+  expect(await told(id)).toEqual([])
+})
+
+test('the API and the page show the text that holds and the one that comes; on its day that one holds', async () => {
+  now = new Date('2027-03-14T23:59:59Z')
+  const before = PolicyReport.parse(await (await api.app.request('/v1/policy')).json())
+  expect(before.policy.lastUpdated).toBe(policyVersions.at(-1)?.lastUpdated)
+  expect(before.sentences.some(({ id }) => id === '1z')).toBe(false)
+  expect(before.announced).toMatchObject({
+    announcedOn: '2027-03-01',
+    lastUpdated: '2027-03-15',
+    hash: hashOfText(nextText),
+  })
+  expect(before.announced?.sentences).toContainEqual({ id: '1z', text: 'One thing more.' })
+  const page = await (await api.app.request('/policy')).text()
+  expect(page).toContain('1z (new) One thing more.')
+  now = new Date('2027-03-15T00:00:00Z')
+  const pageThen = await (await api.app.request('/policy')).text()
+  expect(pageThen).toContain('<time>2027-03-15</time>')
+  expect(pageThen).toContain('id="p1z"')
+  expect(policiesAt(now, published).announced).toBeUndefined()
+})
+
+test('a text is announced two weeks ahead, and under the hash of its own words', () => {
+  expect(versionFault(published)).toBeUndefined()
+  const late = { ...published, announced: { announcedOn: '2027-03-02', text: nextText } }
+  expect(versionFault(late)).toBe('a text is announced at least 14 days before its own day')
+  const other = { ...published, announced: { announcedOn: '2027-03-01', text: rest } }
+  expect(versionFault(other)).toContain(hashOfText(rest))
+})
