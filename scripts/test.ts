@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 
@@ -9,7 +9,10 @@ const specs = resolve(process.env.AGENTCTL_SPECS_DIR || join(root, '../shared/sp
 process.stdout.write(`Node ${process.version}, ${process.platform}-${process.arch}, user ${process.getuid?.() === 0 ? 'root' : process.getuid?.()}
 ${existsSync(specs) ? "The providers' documents are here: the stand-ins are checked against them." : "The providers' documents are not here: checks of the stand-ins against them are skipped."}
 `)
-const report = join(mkdtempSync(join(tmpdir(), 'agentctl-test-report-')), 'report.json')
+// All that tests leave behind is in one folder, which goes with them. PostgreSQL runs as another user and passes through.
+const left = mkdtempSync(join(tmpdir(), 'agentctl-tests-'))
+chmodSync(left, 0o711)
+const report = join(left, 'report.json')
 // Arguments name files to run, as with vitest itself.
 const ran = spawnSync(
   process.execPath,
@@ -21,7 +24,7 @@ const ran = spawnSync(
     `--outputFile.json=${report}`,
     ...process.argv.slice(2),
   ],
-  { cwd: root, stdio: 'inherit' },
+  { cwd: root, stdio: 'inherit', env: { ...process.env, TMPDIR: left } },
 )
 if (existsSync(report)) {
   const counts: {
@@ -35,5 +38,5 @@ if (existsSync(report)) {
     `${counts.numPassedTests} passed, ${counts.numFailedTests} failed, ${skipped} skipped\n`,
   )
 }
-rmSync(dirname(report), { recursive: true, force: true })
+rmSync(left, { recursive: true, force: true, maxRetries: 5 })
 process.exit(ran.status ?? 1)
