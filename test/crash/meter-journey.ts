@@ -126,13 +126,22 @@ async function checkCharged({ sql }: World, { name }: Subject): Promise<string[]
   return intervals.length === 2 ? [] : [`there are ${intervals.length} intervals instead of 2`]
 }
 
+const hoursBetween = (one: Date, other: Date): string =>
+  ((other.getTime() - one.getTime()) / 3_600_000).toFixed(2)
+
 /** Each once, in any order. */
 async function expectNotices({ sql }: World, since: Date, expected: string[]): Promise<void> {
-  const rows = await sql<{ kind: string }[]>`select kind from notices where created_at >= ${since}`
+  const rows = await sql<{ kind: string; createdAt: Date }[]>`
+    select kind, created_at as "createdAt" from notices where created_at >= ${since} order by created_at`
   const found = rows.map(({ kind }) => kind).sort()
-  if (found.join() !== [...expected].sort().join()) {
-    throw new Error(`The notices are ${found.join()}, not ${expected.join()}.`)
-  }
+  if (found.join() === [...expected].sort().join()) return
+  const came = rows.map(({ kind, createdAt }) => `${kind} after ${hoursBetween(since, createdAt)} h`)
+  const burnt = await sql<{ subject: string; hours: number; rate: bigint }[]>`
+    select subject, rate_micros as rate, round(extract(epoch from to_at - from_at) / 3600, 2)::float8 as hours
+    from meters where coalesce(to_at, 'infinity') >= ${since} and rate_micros > 0`
+  throw new Error(
+    `The notices are ${came.join(', ')}, not ${expected.join()}; ${burnt.map(({ subject, rate, hours }) => `${subject} burnt ${rate} an hour for ${hours} h`).join(', ')}.`,
+  )
 }
 
 /** What was spent counts from the first of the month on. */
