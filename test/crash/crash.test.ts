@@ -19,6 +19,7 @@ import {
   everyCall,
   everyCallOfEveryRequest,
   everyCallOnce,
+  few,
   type Hits,
   killedPoints,
   spread,
@@ -84,8 +85,8 @@ test('kill -9 at I/O points of server, worker and runner loses nothing and leave
 /** Without a choice, at all points at which they make sense. */
 const restFaults: { name: string; fault: Fault; some?: Choose }[] = [
   { fault: kill, some: killedPoints },
-  { fault: sleepPastLease, some: spread(1) },
-  { fault: databaseRestart, some: spread(2) },
+  { fault: sleepPastLease, some: few(1) },
+  { fault: databaseRestart, some: few(2) },
   { fault: providerDropAfterEffect },
 ].map((one) => ({ ...one, name: one.fault.name }))
 test.for(restFaults)(

@@ -66,12 +66,13 @@ export function spread(count: number): Choose {
   }
 }
 
-/** CI hits all of them (`AGENTCTL_CRASH_EVERY_POINT=1`); whoever waits at a terminal, each fourth. */
+/** CI hits all of them (`AGENTCTL_CRASH_EVERY_POINT=1`); whoever waits at a terminal, each eighth. */
 const isEveryPoint = process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
 
 export const killedPoints: Choose = (points, operation) =>
-  isEveryPoint ? points : spread(Math.ceil(points.length / 4))(points, operation)
+  isEveryPoint ? points : spread(Math.ceil(points.length / 8))(points, operation)
 
-/** Whoever waits at a terminal does not wait for many timeouts: one of each operation, or of every second. */
-export const slowPoints: Choose = (points, operation) =>
-  isEveryPoint || operation % 2 === 0 ? spread(1)(points, operation) : []
+/** For faults that take seconds at each point: so many of each operation, at a terminal of every second one. */
+export function few(count: number): Choose {
+  return (points, operation) => (isEveryPoint || operation % 2 === 0 ? spread(count)(points, operation) : [])
+}
