@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -116,3 +117,39 @@ test('it deploys, snapshots, restores and deletes; what an earlier run left goes
   expect([...(await ours.listOurs()), ...(await ours.listOurSnapshots())]).toEqual([])
   expect((await others.listOurs()).map(({ label }) => label)).toEqual(['not-ours'])
 }, 180_000)
+
+test('Ctrl-C in the middle of a boot leaves nothing; what a killed run leaves, its server too, the next one ends', async () => {
+  await fetch(`${vultr.url}/_local/settings`, { method: 'POST', body: '{"bootSeconds":3600}' })
+  const same = await settings()
+  const killed = run(same)
+  const [left] = await machinesBesides(killed, [])
+  // Its end, not that of its output, which the CLI that it started still has.
+  const exited = once(killed.child, 'exit')
+  killed.child.kill('SIGKILL')
+  await exited
+  const server: { pid: number } = JSON.parse(
+    readFileSync(join(same.AGENTCTL_DATA_DIR ?? '', 'server-process.json'), 'utf8'),
+  )
+  expect(() => process.kill(server.pid, 0)).not.toThrow()
+
+  const { url } = await testDatabase()
+  const next = run({ ...same, DATABASE_URL: url })
+  await machinesBesides(next, [left ?? ''])
+  expect(next.said()).toContain(`An earlier run left: machine ${left}`)
+  expect(() => process.kill(server.pid, 0)).toThrow()
+  next.child.kill('SIGINT')
+  expect(await next.ended, next.said()).toBe(130)
+  expect(next.said()).toMatch(/Removed: machine op_/)
+  expect(await ours.listOurs()).toEqual([])
+}, 180_000)
+
+/** Labels of its machines, once there is one that is not among these. */
+async function machinesBesides({ child, said }: Run, known: readonly string[]): Promise<string[]> {
+  const deadline = Date.now() + 90_000
+  for (;;) {
+    const labels = (await ours.listOurs()).map(({ label }) => label).filter((label) => !known.includes(label))
+    if (labels.length > 0) return labels
+    if (Date.now() > deadline || child.exitCode !== null) throw new Error(said())
+    await new Promise((later) => setTimeout(later, 50))
+  }
+}
