@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import { checkOutlets, type NamedImport, type Outlets } from './outlet-rules.ts'
 
 /** Path from the root of the repository → text. */
 export type Tree = ReadonlyMap<string, string>
@@ -24,11 +25,11 @@ export interface Architecture {
   roomless: Readonly<Record<string, { typesFor: 'all rooms' | 'rooms above providers' | 'none' }>>
   /** Where a folder's private files may be imported from besides that folder. */
   mounts: string
+  /** Who of the server may reach other hosts, and who may print. */
+  outlets: Outlets
 }
 
-interface Import {
-  from: string
-  typeOnly: boolean
+interface Import extends NamedImport {
   lazy: boolean
 }
 
@@ -151,7 +152,7 @@ function checkPackage(
 function checkServer(
   path: string,
   code: string,
-  { rooms, roomless, mounts }: Architecture,
+  { rooms, roomless, mounts, outlets }: Architecture,
   say: (sentence: string) => void,
 ): void {
   const inside = path.slice('packages/server/src/'.length)
@@ -161,7 +162,9 @@ function checkServer(
     say('is in no room of the table')
     return
   }
-  for (const { from, typeOnly } of importsOf(code)) {
+  const imports = importsOf(code)
+  checkOutlets(inside, code, imports, outlets, say)
+  for (const { from, typeOnly } of imports) {
     if (!from.startsWith('.')) continue
     const target = resolve(path, from).slice('packages/server/src/'.length)
     const other = roomOf(target)
@@ -241,16 +244,22 @@ function importsOf(code: string): Import[] {
       .filter((member) => member.trim() !== '')
     const allTypes =
       members !== undefined && members.length > 0 && members.every((member) => /^\s*type\s/.test(member))
-    found.push({ from, typeOnly: type !== undefined || allTypes, lazy: false })
+    const values = members?.filter((member) => !/^\s*type\s/.test(member))
+    found.push({
+      from,
+      typeOnly: type !== undefined || allTypes,
+      lazy: false,
+      names: values?.map((member) => member.trim().split(/\s+as\s+/)[0] ?? ''),
+    })
   }
   for (const [, from = ''] of code.matchAll(/^[ \t]*import\s*['"]([^'"]+)['"]/gm)) {
-    found.push({ from, typeOnly: false, lazy: false })
+    found.push({ from, typeOnly: false, lazy: false, names: undefined })
   }
   for (const [whole, from = ''] of code.matchAll(/(?:typeof\s+)?\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)) {
-    found.push({ from, typeOnly: whole.startsWith('typeof'), lazy: true })
+    found.push({ from, typeOnly: whole.startsWith('typeof'), lazy: true, names: undefined })
   }
   for (const [, from = ''] of code.matchAll(/\brequire\(\s*['"]([^'"]+)['"]\s*\)/g)) {
-    found.push({ from, typeOnly: false, lazy: true })
+    found.push({ from, typeOnly: false, lazy: true, names: undefined })
   }
   return found
 }

@@ -31,6 +31,55 @@ const architecture: Architecture = {
     'deps.ts': { typesFor: 'rooms above providers' },
   },
   mounts: 'app.ts',
+  outlets: {
+    reaching: {
+      ...Object.fromEntries(
+        ['tls', 'http', 'https', 'http2', 'dgram', 'dns', 'dns/promises', 'child_process'].map((name) => [
+          `node:${name}`,
+          { harmless: ['STATUS_CODES'] },
+        ]),
+      ),
+      'node:net': { harmless: ['isIP', 'isIPv4', 'isIPv6', 'BlockList'] },
+      ...Object.fromEntries(
+        ['undici', 'twilio', 'stripe', 'cloudflare', 'ethers', 'ws', '@hono/node-server'].map((name) => [
+          name,
+          { harmless: [] },
+        ]),
+      ),
+      aws4fetch: { harmless: ['AwsV4Signer'] },
+      postgres: { harmless: [] },
+      siwe: { harmless: ['SiweMessage'] },
+      viem: {
+        reaching: ['createClient', 'createPublicClient', 'createWalletClient', 'createTransport'].concat([
+          'http',
+          'webSocket',
+          'fallback',
+          'custom',
+        ]),
+      },
+    },
+    allowed: {
+      'platform/http-server.ts': ['node:http', '@hono/node-server'],
+      'platform/health.ts': ['node:http'],
+      'platform/db.ts': ['postgres'],
+      // To machines, at the addresses that the database has for them.
+      'router/router.ts': ['node:http', 'node:net'],
+      'router/exchange.ts': ['node:http'],
+      'providers/transport.ts': ['undici'],
+      // To our own edge, at the addresses that our own zone names.
+      'providers/dns/edge-probe.ts': ['node:http', 'node:tls'],
+      'providers/dns/live-dns.ts': ['node:dns/promises'],
+      // Each of these has the transport put under it, and cannot do without: `providers/egress.test.ts`.
+      'providers/sms/twilio.ts': ['twilio'],
+      'providers/cards/stripe.ts': ['stripe'],
+      'providers/dns/cloudflare-call.ts': ['cloudflare', 'fetch'],
+      'providers/chain/evm.ts': ['viem'],
+      'providers/chain/transfers.ts': ['viem'],
+    },
+    printing: ['main.ts', 'operators/new-credential.ts'],
+    // What is wrong with the operator's own zone.
+    quoting: ['providers/dns/keep-preparing.ts'],
+  },
 }
 
 const root = join(import.meta.dirname, '..')
@@ -171,6 +220,28 @@ describe('a planted violation is found:', () => {
     ['what is for tests alone', `${server}/agents/a.ts`, "import { x } from './test-agents.ts'"],
     ['the same from its folder', 'packages/cli/src/a.ts', "import { x } from './testing/fake-api.ts'"],
     ['an empty name of a value', `${server}/agents/a.ts`, 'const data = await answer.json()'],
+    ['a connection past the transport', `${server}/agents/a.ts`, "import { connect } from 'node:net'"],
+    ['the same for TLS', `${server}/billing/a.ts`, "import { connect } from 'node:tls'"],
+    ['the same for HTTP', `${server}/agents/a.ts`, "import { request } from 'node:https'"],
+    ['the same by its namespace', `${server}/agents/a.ts`, "import * as http from 'node:http'"],
+    ['the same by its default', `${server}/agents/a.ts`, "import net from 'node:net'"],
+    ['the same when it is needed', `${server}/agents/a.ts`, "const { request } = await import('undici')"],
+    ['a program that calls', `${server}/agents/a.ts`, "import { spawn } from 'node:child_process'"],
+    ['a fetch', `${server}/agents/a.ts`, "const answer = await fetch('https://example.com')"],
+    ['the same handed on', `${server}/agents/a.ts`, 'const client = open({ fetch: globalThis.fetch })'],
+    ['a WebSocket', `${server}/router/a.ts`, "const socket = new WebSocket('wss://example.com')"],
+    ["a vendor's client elsewhere", `${server}/billing/a.ts`, "import Stripe from 'stripe'"],
+    ['a client of a chain elsewhere', `${server}/billing/a.ts`, "import { http } from 'viem'"],
+    [
+      'a provider with more than its own',
+      `${server}/providers/sms/twilio.ts`,
+      "import { request } from 'undici'",
+    ],
+    ['what is printed past the log', `${server}/agents/a.ts`, 'console.log(phone)'],
+    ['the same on the other stream', `${server}/agents/a.ts`, 'process.stderr.write(phone)'],
+    ['a message of a log that is put together', `${server}/agents/a.ts`, 'log.error(`To $' + '{phone}`)'],
+    ['the same from a variable', `${server}/agents/a.ts`, "deps.log.warn(error.message, { step: 'send' })"],
+    ['the same by a plus', `${server}/agents/a.ts`, "log.error('To ' + phone)"],
     ['a path of one machine', 'README.md', `run it in ${['', 'work', 'main'].join('/')}`],
   ])('%s', (_, path, text) => {
     expect(plant(path, text)).not.toEqual([])
@@ -202,6 +273,10 @@ describe('what the table allows is not complained about:', () => {
     ['SQL in a store', `${server}/agents/machine-store.ts`, 'await tx`select 1`'],
     ['the injected clock', `${server}/agents/a.ts`, 'const at = clock.now()'],
     ['a lease', `${server}/platform/operations.ts`, 'await tx`select clock_timestamp()`'],
+    ["a vendor's types", `${server}/billing/a.ts`, "import type Stripe from 'stripe'"],
+    ['a look at an address', `${server}/agents/a.ts`, "import { isIP } from 'node:net'"],
+    ['arithmetic of a chain', `${server}/billing/a.ts`, "import { getAddress } from 'viem'"],
+    ['a message of a log', `${server}/agents/a.ts`, "log.error('It failed', { fault: faultOf(error) })"],
     [
       'a rule named in a comment',
       `${server}/agents/a.ts`,

@@ -1,14 +1,16 @@
 import { parseArgs } from 'node:util'
 import { reseal } from './agents/reseal.ts'
 import { type Role, readConfig, readOwnerUrl, roles } from './platform/config.ts'
-import { openDb } from './platform/db.ts'
+import { openDb, PostgresError } from './platform/db.ts'
+import { endOnFault, faultOf } from './platform/fault.ts'
 import { checkKeys } from './platform/key-check.ts'
 import { openKeyring } from './platform/keyring.ts'
-import { faultOf, jsonLog } from './platform/log.ts'
+import { standardLog } from './platform/log.ts'
 import { migrate } from './platform/migrate.ts'
 import { startServer } from './server.ts'
 
-const log = jsonLog((line) => process.stdout.write(line))
+const log = standardLog()
+endOnFault(log)
 
 async function serve(chosen: Role[]): Promise<void> {
   const server = await startServer({ config: readConfig(undefined, chosen), log, roles: chosen })
@@ -68,7 +70,12 @@ try {
   } else if (values.reseal) await sealAnew()
   else await serve(rolesFrom(values.roles))
 } catch (error) {
-  // Settings and files of the operator, never anything of a user's.
-  process.stdout.write(`error: ${error instanceof Error ? error.message : String(error)}\n`)
+  // Settings and files of the operator, never anything of a user's: PostgreSQL's own words quote what is in its rows.
+  const said = !(error instanceof Error)
+    ? typeof error
+    : error instanceof PostgresError
+      ? `PostgreSQL refused it: ${faultOf(error)}`
+      : error.message
+  process.stdout.write(`error: ${said}\n`)
   process.exit(1)
 }

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
-import { faultOf } from '../platform/log.ts'
+import { faultOf } from '../platform/fault.ts'
 import { findAsset, openAssets } from './assets.ts'
 import {
   deleteProgramsBefore,

@@ -80,13 +80,13 @@ export async function sweep(
     }
   })
   for (const { id } of missing)
-    log.error(`A ${kind} has a row, but the provider does not have it`, { step: id })
+    log.error('Something has a row, but the provider does not have it', { kind, step: id })
   if (orphans.length === SWEPT_AT_ONCE_MAX) {
-    log.error(`Many of a kind are owned by nobody: ${kind}`, { count: orphans.length })
+    log.error('Many of a kind are owned by nobody', { kind, count: orphans.length })
   }
   for (const id of orphans) {
     await remove(id)
-    log.warn(`A ${kind} that nobody owned was deleted`, { providerId: id })
+    log.warn('Something that nobody owned was deleted', { kind, providerId: id })
     await lease.write((tx) => deleteSighting(tx, id))
   }
 }

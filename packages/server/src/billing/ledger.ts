@@ -1,6 +1,5 @@
 import { GENESIS_HASH, headText, LEDGER_FORMAT, type LedgerExport } from '@agentctl/contract/ledger-export.ts'
-import postgres from 'postgres'
-import type { Sql } from '../platform/db.ts'
+import { PostgresError, type Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import { Problem } from '../platform/problem.ts'
 import type { LedgerKey } from './ledger-key.ts'
@@ -102,7 +101,7 @@ async function refusing<T>(posted: Promise<T>): Promise<T> {
   try {
     return await posted
   } catch (error) {
-    if (error instanceof postgres.PostgresError) {
+    if (error instanceof PostgresError) {
       if (error.constraint_name === 'ledger_floor') {
         throw new Problem('insufficient_credits', undefined, { cause: error })
       }

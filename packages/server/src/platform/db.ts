@@ -7,6 +7,9 @@ export type Pool = postgres.Sql<Types>
 type Row = postgres.MaybeRow
 type Types = { bigint: bigint }
 
+/** What the database refuses, by its SQLSTATE. Its words quote the values of rows: they are for nobody. */
+export const { PostgresError } = postgres
+
 export interface Caller {
   /** Whose rows may be seen; null for a caller who has only shown something. */
   account: string | null
@@ -137,7 +140,7 @@ async function inTransaction<T>(pool: Pool, run: (tx: Sql) => Promise<T>): Promi
 /** Whether an error is the database's refusal because of a unique constraint (optionally this one). */
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
   return (
-    error instanceof postgres.PostgresError &&
+    error instanceof PostgresError &&
     error.code === '23505' &&
     (constraint === undefined || error.constraint_name === constraint)
   )

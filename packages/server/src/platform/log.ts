@@ -1,3 +1,5 @@
+import { type DestinationStream, destination, pino } from 'pino'
+
 /** Fields that a log line may have. Anything that could name a person or a secret has no field to go into. */
 export interface LogFields {
   requestId?: string
@@ -11,13 +13,14 @@ export interface LogFields {
   releaseId?: string
   providerId?: string
   provider?: string
+  /** As the contract declares it, never as it was asked for. */
   route?: string
   status?: number
   durationMs?: number
   count?: number
   port?: number
   role?: string
-  /** Name and place of a fault in our own code; never the text of a provider, which may hold a phone number. */
+  /** Name and place of a fault in our own code (`faultOf`); never the text of a provider, which may hold a phone number. */
   fault?: string
 }
 
@@ -27,50 +30,84 @@ export interface Log {
   error(message: string, fields?: LogFields): void
 }
 
-const FIELD_NAMES: ReadonlySet<string> = new Set<keyof LogFields>([
-  'requestId',
-  'operationId',
-  'kind',
-  'step',
-  'accountId',
-  'agentId',
-  'domainId',
-  'machineId',
-  'releaseId',
-  'providerId',
-  'provider',
-  'route',
-  'status',
-  'durationMs',
-  'count',
-  'port',
-  'role',
-  'fault',
-])
+const ID = /^(?!actl)[a-z]{2,4}_[a-z0-9_]{1,40}$/
+const WORDS = /^(?!.*\d{7})(?!.*[\w-]{33})[A-Za-z][\w .,:-]{0,100}$/
+const AMOUNT = Number.isFinite
 
-/** JSON lines; unknown fields are dropped, so that a careless caller cannot leak what has no name here. */
-export function jsonLog(write: (line: string) => void): Log {
+/** What a value of each field looks like. One that looks otherwise is not shown, under whatever name it comes. */
+const FIELDS: Readonly<Record<keyof LogFields, RegExp | ((value: unknown) => boolean)>> = {
+  requestId: ID,
+  operationId: ID,
+  kind: WORDS,
+  step: WORDS,
+  accountId: ID,
+  agentId: ID,
+  domainId: ID,
+  machineId: ID,
+  releaseId: ID,
+  // Of Vultr, Cloudflare and Stripe, each in its own form; keys of theirs and tokens of ours are none.
+  providerId: /^(?!(?:actl|sk|rk|whsec)_)(?=.*[A-Za-z])[\w-]{1,120}$/,
+  provider: WORDS,
+  route: /^(?:[A-Z]+ )?(?:\/(?::?[A-Za-z_][A-Za-z_.-]{0,40}|v1|\*)?)*$/,
+  status: AMOUNT,
+  durationMs: AMOUNT,
+  count: AMOUNT,
+  port: AMOUNT,
+  role: WORDS,
+  fault:
+    /^(?!actl_|\S*\d{7})[\w.-]{1,40}(?: (?!at )(?!\S*\d{7})[\w.-]{1,40}){0,9}(?: at [^\s?&][^?&]{1,440})?$/,
+}
+const NOT_SHOWN = '[not shown]'
+const MESSAGE_CHARACTERS_MAX = 500
+
+function looksRight(name: string, value: unknown): boolean {
+  const look = FIELDS[name as keyof LogFields]
+  return typeof look === 'function' ? look(value) : typeof value === 'string' && look.test(value)
+}
+
+/** Policy 1e: the fields that have a name here, with values that look like theirs; the rest is nowhere. */
+function allowed(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const known = Object.entries(fields).filter(
+    ([name, value]) => Object.hasOwn(FIELDS, name) && value !== undefined,
+  )
+  return Object.fromEntries(known.map(([name, value]) => [name, looksRight(name, value) ? value : NOT_SHOWN]))
+}
+
+/** What happened, in the words of our code; `test/architecture.test.ts` sees to it that they are written there. */
+const plain = (message: unknown): string =>
+  typeof message === 'string'
+    ? message.replace(/[^\x20-\x7e\u00a0-\uffff]/g, ' ').slice(0, MESSAGE_CHARACTERS_MAX)
+    : NOT_SHOWN
+
+function logTo(stream: DestinationStream): Log {
+  const logger = pino(
+    {
+      base: null,
+      messageKey: 'message',
+      timestamp: () => `,"at":"${new Date().toISOString()}"`,
+      formatters: { level: (level) => ({ level }), log: allowed },
+    },
+    stream,
+  )
   const say =
-    (level: string) =>
-    (message: string, fields: LogFields = {}) => {
-      const allowed = Object.entries(fields).filter(([name]) => FIELD_NAMES.has(name))
-      write(
-        `${JSON.stringify({ at: new Date().toISOString(), level, message, ...Object.fromEntries(allowed) })}\n`,
-      )
-    }
+    (level: keyof Log) =>
+    (message: string, fields: LogFields = {}): void =>
+      // A copy: an error in place of the fields is an object to this library's eyes, and it would show its message.
+      logger[level]({ ...fields }, plain(message))
   return { info: say('info'), warn: say('warn'), error: say('error') }
 }
 
-export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} }
-
-/** Where a fault happened, without its message: messages of libraries may quote what users sent. */
-export function faultOf(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error
-  const at =
-    error.stack
-      ?.split('\n')
-      .find((line) => line.startsWith('    at '))
-      ?.trim() ?? ''
-  const code = 'code' in error && typeof error.code === 'string' ? ` ${error.code}` : ''
-  return `${error.name}${code} ${at}`
+/** JSON lines, each handed over as a whole. */
+export function jsonLog(write: (line: string) => void): Log {
+  return logTo({ write })
 }
+
+/** JSON lines on the standard output. Each is written before the call returns, so that no end of the process loses one. */
+export function standardLog(): Log {
+  const stream = destination({ dest: 1, sync: true })
+  // Whoever read it is gone; the service goes on without.
+  stream.on('error', () => {})
+  return logTo(stream)
+}
+
+export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} }

@@ -1,5 +1,4 @@
-import postgres from 'postgres'
-import type { Sql } from './db.ts'
+import { PostgresError, type Sql } from './db.ts'
 
 /** As far as anybody but the owner can tell: before the migration that tells it there seem to be none. */
 export async function appliedMigrations(sql: Sql): Promise<string[]> {
@@ -7,7 +6,7 @@ export async function appliedMigrations(sql: Sql): Promise<string[]> {
     const rows = await sql<{ name: string }[]>`select applied_migrations() as name`
     return rows.map(({ name }) => name)
   } catch (error) {
-    if (error instanceof postgres.PostgresError && error.code === UNDEFINED_FUNCTION) return []
+    if (error instanceof PostgresError && error.code === UNDEFINED_FUNCTION) return []
     throw error
   }
 }

@@ -1,8 +1,9 @@
 import { backOffSeconds } from './back-off.ts'
 import type { Clock } from './clock.ts'
 import type { Db, Sql } from './db.ts'
+import { faultOf } from './fault.ts'
 import { newId } from './ids.ts'
-import { faultOf, type Log } from './log.ts'
+import type { Log } from './log.ts'
 import { Problem } from './problem.ts'
 
 /** Durable work: a row in `operations`, as one claim of it sees it. */

@@ -1,7 +1,8 @@
 import type { Clock } from './clock.ts'
 import type { Db } from './db.ts'
+import { faultOf } from './fault.ts'
 import type { Pepper } from './keyring.ts'
-import { faultOf, type Log } from './log.ts'
+import type { Log } from './log.ts'
 import { Problem } from './problem.ts'
 import { addRequestCounts, deleteRequestCounts } from './request-count-store.ts'
 

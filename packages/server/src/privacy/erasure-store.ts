@@ -1,6 +1,5 @@
 import type { ErasureReceipt } from '@agentctl/contract/erasure-receipt.ts'
-import postgres from 'postgres'
-import type { Sql } from '../platform/db.ts'
+import { PostgresError, type Sql } from '../platform/db.ts'
 
 /** A receipt before it is signed. */
 export type ErasureFacts = Omit<ErasureReceipt, 'format' | 'keyId' | 'publicKey' | 'signature'>
@@ -68,7 +67,7 @@ export async function eraseAccount(
 
 /** The database's word for it that something of the account is at a provider, in the store or on its way. */
 export function isStillUnderWay(error: unknown): boolean {
-  return error instanceof postgres.PostgresError && error.code === 'LG003'
+  return error instanceof PostgresError && error.code === 'LG003'
 }
 
 /** Policy 6d: what was kept for as long as the law asks. How many records went. */

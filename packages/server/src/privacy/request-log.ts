@@ -1,8 +1,8 @@
 import type { Deps } from '../deps.ts'
 import { clientNetwork } from '../platform/client-network.ts'
 import { secondsAfter } from '../platform/clock.ts'
+import { faultOf } from '../platform/fault.ts'
 import type { AnsweredRequest } from '../platform/http.ts'
-import { faultOf } from '../platform/log.ts'
 import { REQUEST_DAYS_ALARM } from '../platform/retention.ts'
 import { insertRequests, oldestDay, prepareDays, type RequestRow } from './request-log-store.ts'
 

@@ -1,5 +1,5 @@
 import type { PolicyReport } from '@agentctl/contract/policy.ts'
-import { faultOf } from '../platform/log.ts'
+import { faultOf } from '../platform/fault.ts'
 import { accessChecks } from './evidence/access.ts'
 import type { Check, Checks, EvidenceDeps, Finding } from './evidence/check.ts'
 import { pageChecks } from './evidence/pages.ts'

@@ -3,8 +3,8 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Deps } from '../deps.ts'
 import { probeAnswer, probePath } from '../domains/records.ts'
+import { faultOf } from '../platform/fault.ts'
 import { newId } from '../platform/ids.ts'
-import { faultOf } from '../platform/log.ts'
 import { readTarget } from './agent-host.ts'
 import { carry, type Exchange, MachineConnections, PATIENCE, type Patience } from './exchange.ts'
 import { framingOf, headersForAgent } from './forwarded-headers.ts'
@@ -176,7 +176,8 @@ async function forward(
   if (!end || response.destroyed) return undefined
   if ('absence' in end && end.status === 503) return notRunning(absenceOf(end.absence, status), name)
   table.forget(target.name)
-  const fault = 'fault' in end ? faultOf(end.fault) : end.absence
+  // The reason that a machine gives is text of whoever has it.
+  const fault = 'fault' in end ? faultOf(end.fault) : `status ${end.status}`
   log.warn('An agent did not answer', { requestId, agentId: route.agentId, machineId: machine.id, fault })
   return didNotAnswer('silence' in end ? end.silence : 'closed', name)
 }

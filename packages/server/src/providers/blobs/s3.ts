@@ -188,8 +188,9 @@ function inTrouble(
   what = 'no reason',
   cause?: unknown,
 ): Problem {
-  log.error(`The store of files is in trouble: ${what}`, {
+  log.error('The store of files is in trouble', {
     provider: 's3',
+    fault: what,
     ...(status === undefined ? {} : { status }),
   })
   return new Problem('unavailable', 'The store of files is in trouble. Nothing was lost.', { cause })

@@ -1,6 +1,7 @@
 import type Stripe from 'stripe'
 import type { Config } from '../../platform/config.ts'
-import { faultOf, type Log } from '../../platform/log.ts'
+import { faultOf } from '../../platform/fault.ts'
+import type { Log } from '../../platform/log.ts'
 import { fetchOver, type Transport } from '../transport.ts'
 import { CARD_EVENT_TYPES, type CardEvent, readCardEvent } from './card-event.ts'
 

@@ -1,6 +1,7 @@
 import { type Address, createPublicClient, type Hex, http, recoverMessageAddress } from 'viem'
 import type { Config } from '../../platform/config.ts'
-import { faultOf, type Log } from '../../platform/log.ts'
+import { faultOf } from '../../platform/fault.ts'
+import type { Log } from '../../platform/log.ts'
 import { fetchOver, type Transport } from '../transport.ts'
 
 /** The chain as far as we trust it: every question is asked only after its node has named the configured chain. */

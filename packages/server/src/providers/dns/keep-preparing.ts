@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { faultOf, type Log } from '../../platform/log.ts'
+import { faultOf } from '../../platform/fault.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Hostnames } from './cloudflare.ts'
 
 const PAUSES = {
