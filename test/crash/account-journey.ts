@@ -6,7 +6,7 @@ import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import { newId } from '@agentctl/server/platform/ids.ts'
 import { newToken, tokenHash } from '@agentctl/server/platform/tokens.ts'
 import { tablesWith } from '@agentctl/server/privacy/test-account.ts'
-import type { Journey, Subject } from './journey.ts'
+import type { Journey, Operation, Subject } from './journey.ts'
 import { PatientClient, Refused } from './patient-client.ts'
 import type { World } from './world.ts'
 
@@ -14,7 +14,8 @@ const CALL_MS = 60_000
 const ERASED_MS = 60_000
 const CREDITS_MICROS = 5_000_000n
 
-interface Leaver {
+/** An account of which everything is planted that an account has. */
+export interface Leaver {
   account: string
   namespace: string
   agent: string
@@ -25,64 +26,94 @@ interface Leaver {
 
 const leavers = new WeakMap<Subject, Leaver>()
 
-/** An account with credits, a key, an agent and its files leaves, and nobody but the books remembers. */
+/** Somebody with credits, a key, an agent and its files leaves, and nobody but the books remembers. */
+export function erasureOf({
+  name,
+  before = async () => [],
+  checkMore = async () => [],
+}: {
+  name: string
+  /** What else the account has by then. Returns whose work is done at once, instead of after a pause. */
+  before?: (world: World, subject: Subject, leaver: Leaver) => Promise<string[]>
+  checkMore?: Operation['check']
+}): Operation {
+  return {
+    name,
+    async run(world, subject) {
+      const leaver = await plant(world, subject)
+      leavers.set(subject, leaver)
+      const others = await before(world, subject, leaver)
+      await leave(world, leaver, others)
+    },
+    async check(world, subject) {
+      const leaver = leavers.get(subject)
+      if (!leaver) return ['nobody was planted']
+      return [...(await checkErased(world, leaver)), ...(await checkMore(world, subject))]
+    },
+  }
+}
+
 export const accountJourney: Journey = {
   name: 'account',
-  operations: [
-    {
-      name: 'erasure',
-      async run(world, subject) {
-        const leaver = await plant(world, subject)
-        leavers.set(subject, leaver)
-        const api = new PatientClient(world.environment.API_URL ?? '', CALL_MS)
-        api.token = leaver.token
-        const body = { ...leaver.wish, forfeit: true }
-        await api.call('POST', '/v1/account/erasure', { body }).catch((error: unknown) => {
-          // The attempt before closed the account and was killed before it could say so.
-          if (!(error instanceof Refused) || error.code !== 'unauthenticated') throw error
-        })
-        const isDone = await waitUntil(
-          async () => {
-            await world.hasten(leaver.wish.id).catch(() => {})
-            await world.hasten(leaver.agent).catch(() => {})
-            return (await receiptOf(world, leaver)) !== null
-          },
-          { withinMs: ERASED_MS, everyMs: 100 },
-        )
-        if (!isDone) throw new Error(`The erasure ${leaver.wish.id} did not come to its end.`)
-      },
-      async check(world, subject) {
-        const leaver = leavers.get(subject)
-        if (!leaver) return ['nobody was planted']
-        const receipt = await receiptOf(world, leaver)
-        const { account, namespace, agent, wallet } = leaver
-        const found = await Promise.all(
-          [account, namespace, agent, wallet].map((mark) => tablesWith(world.sql, mark)),
-        )
-        const tables = new Set(found.flatMap((one) => Object.keys(one)))
-        if (!receipt) return ['there is no receipt']
-        const { erased, files, forfeitedMicros } = receipt
-        const verdict = await verifyReceipt(receipt)
-        return [
-          ...[...tables].map((table) => `${table} still knows who left`),
-          ...(verdict.valid ? [] : [verdict.message]),
-          ...(files === 1 && erased.session === 1 && erased['api-key'] === 1 && erased['pii.wallet'] === 1
-            ? []
-            : [`the receipt counts ${JSON.stringify({ files, erased })}`]),
-          ...(forfeitedMicros === String(CREDITS_MICROS) ? [] : [`credits lost are ${forfeitedMicros}`]),
-        ]
-      },
-    },
-  ],
+  operations: [erasureOf({ name: 'erasure' })],
   abandon: async () => {},
 }
 
-async function receiptOf(world: World, { wish }: Leaver): Promise<ErasureReceipt | null> {
+export function clientOf(world: World, { token }: Pick<Leaver, 'token'>): PatientClient {
   const api = new PatientClient(world.environment.API_URL ?? '', CALL_MS)
+  api.token = token
+  return api
+}
+
+async function leave(world: World, leaver: Leaver, others: string[]): Promise<void> {
+  const body = { ...leaver.wish, forfeit: true }
+  await clientOf(world, leaver)
+    .call('POST', '/v1/account/erasure', { body })
+    .catch((error: unknown) => {
+      // The attempt before closed the account and was killed before it could say so.
+      if (!(error instanceof Refused) || error.code !== 'unauthenticated') throw error
+    })
+  const isDone = await waitUntil(
+    async () => {
+      for (const subject of [leaver.wish.id, leaver.agent, ...others]) {
+        await world.hasten(subject).catch(() => {})
+      }
+      return (await receiptOf(world, leaver)) !== null
+    },
+    { withinMs: ERASED_MS, everyMs: 100 },
+  )
+  if (!isDone) throw new Error(`The erasure ${leaver.wish.id} did not come to its end.`)
+}
+
+async function checkErased(world: World, leaver: Leaver): Promise<string[]> {
+  const receipt = await receiptOf(world, leaver)
+  const { account, namespace, agent, wallet } = leaver
+  const found = await Promise.all(
+    [account, namespace, agent, wallet].map((mark) => tablesWith(world.sql, mark)),
+  )
+  const tables = new Set(found.flatMap((one) => Object.keys(one)))
+  if (!receipt) return ['there is no receipt']
+  const { erased, files, forfeitedMicros } = receipt
+  const verdict = await verifyReceipt(receipt)
+  return [
+    ...[...tables].map((table) => `${table} still knows who left`),
+    ...(verdict.valid ? [] : [verdict.message]),
+    ...(files === 1 && erased.session === 1 && erased['api-key'] === 1 && erased['pii.wallet'] === 1
+      ? []
+      : [`the receipt counts ${JSON.stringify({ files, erased })}`]),
+    ...(forfeitedMicros === String(CREDITS_MICROS) ? [] : [`credits lost are ${forfeitedMicros}`]),
+  ]
+}
+
+async function receiptOf(world: World, { wish }: Leaver): Promise<ErasureReceipt | null> {
   const { id, token } = wish
-  const erasure = await api.call<{ receipt: ErasureReceipt | null }>('POST', `/v1/erasures/${id}`, {
-    body: { token },
-  })
+  const erasure = await clientOf(world, { token: '' }).call<{ receipt: ErasureReceipt | null }>(
+    'POST',
+    `/v1/erasures/${id}`,
+    {
+      body: { token },
+    },
+  )
   return erasure.receipt
 }
 

@@ -52,7 +52,7 @@ export const agentJourney: Journey = {
   abandon: deleteAgent,
 }
 
-async function createAgent(world: World, subject: Subject): Promise<{ id: string; url: string }> {
+export async function createAgent(world: World, subject: Subject): Promise<{ id: string; url: string }> {
   try {
     return await world.api.call('POST', '/v1/agents', { body: { name: subject.name } })
   } catch (error) {

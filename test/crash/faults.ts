@@ -2,6 +2,7 @@ import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import type { Fault as ChainFault } from '@agentctl/server/billing/testing/paying.ts'
 import { methodNames } from './call-names.ts'
 import type { Arming, Hit, Point } from './control.ts'
+import { cloudflareOf } from './domain-zone.ts'
 import { brokenInvariants } from './invariants.ts'
 import type { World } from './world.ts'
 
@@ -75,6 +76,11 @@ const cards: StandInCalls = {
   url: (world) => world.payments.stripe.url,
 }
 
+const hostnames: StandInCalls = {
+  call: /(?:^|› )(GET|POST|PATCH|DELETE) (\/client\/v4\/zones\/[^ ]*custom_hostnames[^ ]*) › before$/,
+  url: (world) => cloudflareOf(world).url,
+}
+
 function standInFault(name: string, kind: string, { call, url }: StandInCalls): Fault {
   return {
     name,
@@ -132,6 +138,22 @@ export const cardTimeoutAfterEffect = standInFault(
   'timeout of the card processor after the effect',
   'hang-after-effect',
   cards,
+)
+
+export const hostnameErrorAfterEffect = standInFault(
+  'error of Cloudflare after the effect',
+  'error-after-effect',
+  hostnames,
+)
+export const hostnameDropAfterEffect = standInFault(
+  'connection to Cloudflare lost after the effect',
+  'drop-after-effect',
+  hostnames,
+)
+export const hostnameTimeoutAfterEffect = standInFault(
+  'timeout of Cloudflare after the effect',
+  'hang-after-effect',
+  hostnames,
 )
 
 const chainCall = /(?:^|› )POST \/ (\S+) › before$/

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { domainInvariants } from './domain-invariants.ts'
 import { type Invariant, sentences } from './invariant.ts'
 import { moneyInvariants } from './money-invariants.ts'
 import type { World } from './world.ts'
@@ -126,7 +127,7 @@ async function instancesAreMachines(world: World): Promise<string[]> {
   ]
 }
 
-export const invariants: readonly Invariant[] = [...agentInvariants, ...moneyInvariants]
+export const invariants: readonly Invariant[] = [...agentInvariants, ...domainInvariants, ...moneyInvariants]
 
 /** Sentences that say of which invariant they are. */
 export async function brokenOf(world: World, { name, broken }: Invariant): Promise<string[]> {

@@ -6,21 +6,21 @@ import { openDb } from '@agentctl/server/platform/db.ts'
 /** More than any run of this suite burns. */
 const CREDITS_MICROS = 1_000_000_000n
 
-/** Somebody new who has proved a wallet, and has credits as a deposit posts them. */
-export async function signUp(databaseUrl: string): Promise<{ account: string; token: string }> {
+/** Somebody new who has proved a wallet, another one for each serial, and has credits as a deposit posts them. */
+export async function signUp(databaseUrl: string, serial = 1): Promise<{ account: string; token: string }> {
   const login = { url: databaseUrl, assume: true }
   const db = openDb({ app: login, jobs: login, operator: undefined, connectionsMax: 1 })
   try {
     // Only phones are kept with a pepper.
     const pepper = { version: 1, versions: [1], hmac: () => Buffer.alloc(32) }
-    const proof = { method: 'wallet', address: `0x${'0'.repeat(39)}1` } as const
+    const proof = { method: 'wallet', address: `0x${String(serial).padStart(40, '0')}` } as const
     const outcome = await logIn({ db, clock: systemClock, pepper }, proof, { acceptTerms: true })
     if (outcome.status !== 'logged_in') throw new Error('Nobody is logged in.')
     const now = systemClock.now()
     await db.work(async (tx) => {
       const ledgerAccount = await ledgerAccountOf(tx, outcome.accountId, now)
       await post(tx, {
-        key: 'crash',
+        key: `crash:${serial}`,
         kind: 'deposit',
         reference: 'crash',
         ledgerAccount,

@@ -1,5 +1,6 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { Cloudflare } from '@agentctl/localcloud/cloudflare/cloudflare.ts'
 import { freePort } from '@agentctl/localcloud/free-port.ts'
 import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
@@ -8,6 +9,7 @@ import { openPool, type Pool } from '@agentctl/server/platform/db.ts'
 import { newToken, tokenHash } from '@agentctl/server/platform/tokens.ts'
 import { bundledServer } from './bundled-server.ts'
 import { Control } from './control.ts'
+import { openZone } from './domain-zone.ts'
 import { PatientClient } from './patient-client.ts'
 import { openPaymentStandIns, type PaymentStandIns } from './payment-stand-ins.ts'
 import { RestartedProcess } from './restarted-process.ts'
@@ -44,6 +46,8 @@ export interface World {
   operator: PatientClient
   /** Chain and card processor. */
   payments: PaymentStandIns
+  /** Where users' own names are, a zone of this world's own; undefined where none are taken. */
+  cloudflare: Cloudflare | undefined
   /** As the owner of the tables, who sees everything. */
   sql: Pool
   processes: { server: RestartedProcess; worker: RestartedProcess }
@@ -80,10 +84,13 @@ export async function openWorld(
   name: string,
   {
     postgresUrl,
+    takesDomains = false,
     naive,
   }: {
     /** Of a server in which it makes a database of its own. */
     postgresUrl: string
+    /** Whether there is Cloudflare, with a DNS and an edge. */
+    takesDomains?: boolean | undefined
     /** What its servers do naively, see `bundled-server.ts`. */
     naive?: string | undefined
   },
@@ -111,11 +118,13 @@ export async function openWorld(
   // Plain processes: the runners' Node is wrapped by a script that needs this checkout, which a sandbox would not show.
   const vultr = await startVultr({ dataDir: home, sandbox: 'none', log: () => {} })
   const payments = await openPaymentStandIns(home, apiUrl)
+  const zone = takesDomains ? await openZone(home, routerPort) : undefined
   const api = new PatientClient(apiUrl, CALL_MS)
   const operator = new PatientClient(apiUrl, CALL_MS)
   operator.token = newToken('o').reveal()
   const environment: Record<string, string> = {
     ...payments.environment,
+    ...zone?.environment,
     PORT: String(port),
     ROUTER_PORT: String(routerPort),
     API_URL: apiUrl,
@@ -160,7 +169,7 @@ export async function openWorld(
   }
   const stop = async (): Promise<void> => {
     await Promise.all([processes.server, processes.worker, ...others].map((one) => one.stop()))
-    await Promise.all([vultr.stop(), payments.stop()])
+    await Promise.all([vultr.stop(), payments.stop(), zone?.cloudflare.stop()])
     await sql.end({ timeout: 5 })
     await admin.unsafe(`drop database if exists ${database} with (force)`)
     await admin.end({ timeout: 5 })
@@ -193,6 +202,7 @@ export async function openWorld(
     account,
     operator,
     payments,
+    cloudflare: zone?.cloudflare,
     sql,
     processes,
     environment,

@@ -20,11 +20,29 @@ export interface Worlds {
 }
 
 /** Opens worlds for the tests of a file, and takes them away after the last. */
-export function openWorlds(name: string, shards: number): Worlds {
+export function openWorlds(
+  name: string,
+  shards: number,
+  {
+    prepare = async () => {},
+    ...taken
+  }: {
+    takesDomains?: boolean
+    /** Done once in each, before any process of it is hit. */
+    prepare?: (world: World) => Promise<void>
+  } = {},
+): Worlds {
   const folder = mkdtempSync(join(tmpdir(), `agentctl-crash-${name}-`))
   const all: World[] = []
-  const open = (shard: number | string, naive?: string): Promise<World> =>
-    openWorld(folder, `${name}-${shard}`, { postgresUrl: inject('postgresUrl'), naive })
+  const open = async (shard: number | string, naive?: string): Promise<World> => {
+    const world = await openWorld(folder, `${name}-${shard}`, {
+      ...taken,
+      postgresUrl: inject('postgresUrl'),
+      naive,
+    })
+    await prepare(world)
+    return world
+  }
   beforeAll(async () => {
     const count = Number(process.env.AGENTCTL_CRASH_SHARDS ?? shards)
     all.push(...(await Promise.all(Array.from({ length: count }, (_, index) => open(index + 1)))))
