@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Point, pointText } from './control.ts'
-import type { Fault } from './faults.ts'
+import type { Fault, Prepared } from './faults.ts'
 import type { Invariant } from './invariant.ts'
 import { brokenOf, invariants } from './invariants.ts'
 import type { Journey, Operation, Subject } from './journey.ts'
@@ -103,13 +103,13 @@ async function recordOnce(world: World, journey: Journey, serial: number): Promi
   const noted = new Map<string, Point[]>()
   await runOnce(world, journey, `${journey.name}-${serial}`, async (operation, subject) => {
     const id = `record-${operation.name}-${serial}`
-    const trouble = await runArmed(world, operation, subject, {
+    const { sentences } = await runArmed(world, operation, subject, {
       id,
       settleMs: SETTLE_MS,
       known: new Set(),
     })
-    if (trouble.length > 0) {
-      throw new Error(`The journey breaks without any fault: ${operation.name}: ${trouble.join('; ')}`)
+    if (sentences.length > 0) {
+      throw new Error(`The journey breaks without any fault: ${operation.name}: ${sentences.join('; ')}`)
     }
     noted.set(
       operation.name,
@@ -188,7 +188,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     report.unreached.push(...left.map((point) => `${operation.name} │ ${pointText(point)}`))
   }
   report.seconds = (performance.now() - since) / 1000
-  log(reportText(report))
+  log([reportText(report), ...(fault.told ?? [])].join('\n'))
   return report
 }
 
@@ -218,14 +218,14 @@ async function runShard(
       const shot = queues.get(operation)?.shift()
       if (shot) idleRuns = 0
       else if (operation.optional) return true
-      const sentences = await runArmed(world, operation, subject, {
+      const { sentences, met, isRefused } = await runArmed(world, operation, subject, {
         id: `${operation.name}-${serial}`,
         settleMs,
         known,
         ...(shot ? { points: shot.points, fault } : {}),
       })
       for (const [index, point] of (shot?.points ?? []).entries()) {
-        if (!fault.signal || world.control.hit(index)) {
+        if (fault.signal ? world.control.hit(index) : met[index]) {
           hit += 1
           report.hit += 1
           continue
@@ -240,7 +240,7 @@ async function runShard(
         report.violations.push({ operation: operation.name, fault: fault.name, point, sentence })
         log(`  violation in ${operation.name} at ${point}\n    ${sentence}`)
       }
-      return sentences.length === 0
+      return sentences.length === 0 && !isRefused
     })
   }
   return {
@@ -276,6 +276,15 @@ async function runOnce(
   }
 }
 
+interface Ended {
+  /** What is broken. */
+  sentences: string[]
+  /** Which of the points have met what was prepared for them. */
+  met: boolean[]
+  /** Whether the user was told that it cannot be, as a provider's refusal may be; what stands on it cannot be then. */
+  isRefused: boolean
+}
+
 /** Runs an operation with the fault at these points and says what is broken when it has ended and everything had time to settle. */
 async function runArmed(
   world: World,
@@ -288,31 +297,37 @@ async function runArmed(
     points = [],
     fault,
   }: { id: string; settleMs: number; known: ReadonlySet<string>; points?: Point[]; fault?: Fault },
-): Promise<string[]> {
+): Promise<Ended> {
   const { control } = world
   control.forget(id)
-  const undo: (() => Promise<void>)[] = []
+  const prepared: Prepared[] = []
   for (const point of points) {
-    const taken = await fault?.prepare?.(world, point)
-    if (taken) undo.push(taken)
+    const one = await fault?.prepare?.(world, point)
+    if (one) prepared.push(one)
   }
   control.arm({ id, signal: fault?.signal ?? 'SIGKILL', targets: fault?.signal ? points : [] })
   const released = fault?.whileHeld ? points.map((_, index) => releaseHeld(world, fault, id, index)) : []
+  let isRefused = false
+  let sentences: string[]
   try {
-    await operation.run(world, subject)
+    await operation.run(world, subject).catch((error: unknown) => {
+      isRefused = fault?.refusal?.(points)?.test(String(error)) ?? false
+      if (!isRefused) throw error
+    })
     let broken = await settle(world, fault?.clearTraces ? TRACES_MS : settleMs, known)
     if (broken.length > 0 && fault?.clearTraces) {
       await fault.clearTraces(world)
       broken = await settle(world, settleMs, known)
     }
-    return [...broken, ...(await operation.check(world, subject))]
+    sentences = [...broken, ...(isRefused ? [] : await operation.check(world, subject))]
   } catch (error) {
-    return [error instanceof Error ? error.message : String(error)]
-  } finally {
-    control.disarm()
-    await Promise.all(released)
-    for (const take of undo) await take()
+    sentences = [error instanceof Error ? error.message : String(error)]
   }
+  control.disarm()
+  await Promise.all(released)
+  const met = await Promise.all(prepared.map(({ isMet }) => isMet?.() ?? true))
+  for (const { undo } of prepared) await undo()
+  return { sentences, met, isRefused }
 }
 
 /** Waits for the process that stops itself, does what the fault says, and lets it go on. */

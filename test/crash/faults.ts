@@ -2,8 +2,8 @@ import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import type { Fault as ChainFault } from '@agentctl/server/billing/testing/paying.ts'
 import { methodNames } from './call-names.ts'
 import type { Arming, Hit, Point } from './control.ts'
-import { cloudflareOf } from './domain-zone.ts'
 import { brokenInvariants } from './invariants.ts'
+import { cards, machines, standInFault } from './stand-in-faults.ts'
 import type { World } from './world.ts'
 
 /** What goes wrong at a point. New kinds are added here as data; the campaign knows none of them by name. */
@@ -13,14 +13,25 @@ export interface Fault {
   appliesTo(point: Point): boolean
   /** Sent by the process to itself when it reaches the point; absent when the fault is not in the process. */
   signal?: Arming['signal']
-  /** Prepared before the operation begins, such as a fault of a stand-in; returns what takes it away again. */
-  prepare?(world: World, point: Point): Promise<() => Promise<void>>
+  /** Prepared before the operation begins, such as a fault of a stand-in. */
+  prepare?(world: World, point: Point): Promise<Prepared>
+  /** What the user is told instead where this is a refusal at one of these points; only the invariants hold then. */
+  refusal?(points: Point[]): RegExp | undefined
   /** While the process is held by SIGSTOP; it goes on afterwards. */
   whileHeld?(world: World, hit: Hit): Promise<void>
+  /** Which point meets what, where that differs. */
+  told?: string[]
   /** How many points of an operation one run hits, one after another; several save runs. One unless told. */
   perRun?: number
   /** What the platform does later by itself against traces that this fault may leave. */
   clearTraces?(world: World): Promise<void>
+}
+
+export interface Prepared {
+  /** Takes it away again. */
+  undo(): Promise<void>
+  /** Whether it has come to pass; it has where this is not told. */
+  isMet?(): Promise<boolean>
 }
 
 /** What a restart costs is little beside what leads up to it. */
@@ -61,99 +72,36 @@ export const databaseRestart: Fault = {
   whileHeld: (world) => world.cutDatabase(REFUSING_MS),
 }
 
-/** Where faults of a stand-in are asked for, and which calls of which programs go to it. */
-interface StandInCalls {
-  call: RegExp
-  url(world: World): string
-}
-
-const machines: StandInCalls = {
-  call: /^(GET|POST|PUT|PATCH|DELETE) (\/v2\/[^ ]*) › before$/,
-  url: ({ vultrUrl }) => vultrUrl,
-}
-const cards: StandInCalls = {
-  call: /(?:^|› )(GET|POST|DELETE) (\/v1\/(?:checkout|refunds|disputes|events)[^ ]*) › before$/,
-  url: (world) => world.payments.stripe.url,
-}
-
-const hostnames: StandInCalls = {
-  call: /(?:^|› )(GET|POST|PATCH|DELETE) (\/client\/v4\/zones\/[^ ]*custom_hostnames[^ ]*) › before$/,
-  url: (world) => cloudflareOf(world).url,
-}
-
-function standInFault(name: string, kind: string, { call, url }: StandInCalls): Fault {
-  return {
-    name,
-    perRun: 3,
-    appliesTo: (point) => point.role !== 'runner' && call.test(point.name),
-    async prepare(world, point) {
-      const [, method, path = ''] = call.exec(point.name) ?? []
-      const faults = `${url(world)}/_local/faults`
-      const answer = await fetch(faults, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({
-          kind,
-          method,
-          path: path.replaceAll(':', '*'),
-          skip: point.nth - 1,
-          times: 1,
-        }),
-      })
-      if (!answer.ok) throw new Error(`The stand-in does not take the fault: ${await answer.text()}`)
-      return async () => {
-        await fetch(faults, { method: 'DELETE' })
-      }
-    },
-  }
-}
-
 export const providerErrorAfterEffect = standInFault(
   'error of the provider after the effect',
-  'error-after-effect',
+  { kind: 'error-after-effect' },
   machines,
 )
 export const providerDropAfterEffect = standInFault(
   'connection lost after the effect',
-  'drop-after-effect',
+  { kind: 'drop-after-effect' },
   machines,
 )
 export const providerTimeoutAfterEffect = standInFault(
   'timeout after the effect',
-  'hang-after-effect',
+  { kind: 'hang-after-effect' },
   machines,
 )
 
 export const cardErrorAfterEffect = standInFault(
   'error of the card processor after the effect',
-  'error-after-effect',
+  { kind: 'error-after-effect' },
   cards,
 )
 export const cardDropAfterEffect = standInFault(
   'connection to the card processor lost after the effect',
-  'drop-after-effect',
+  { kind: 'drop-after-effect' },
   cards,
 )
 export const cardTimeoutAfterEffect = standInFault(
   'timeout of the card processor after the effect',
-  'hang-after-effect',
+  { kind: 'hang-after-effect' },
   cards,
-)
-
-export const hostnameErrorAfterEffect = standInFault(
-  'error of Cloudflare after the effect',
-  'error-after-effect',
-  hostnames,
-)
-export const hostnameDropAfterEffect = standInFault(
-  'connection to Cloudflare lost after the effect',
-  'drop-after-effect',
-  hostnames,
-)
-export const hostnameTimeoutAfterEffect = standInFault(
-  'timeout of Cloudflare after the effect',
-  'hang-after-effect',
-  hostnames,
 )
 
 const chainCall = /(?:^|› )POST \/ (\S+) › before$/
@@ -171,7 +119,7 @@ function chainFault(name: string, wrong: Exclude<ReturnType<ChainFault>, undefin
         if (!requests.includes(asked)) requests.push(asked)
         return requests.indexOf(asked) === point.nth - 1 ? wrong : undefined
       })
-      return async () => node.misbehave(undefined)
+      return { undo: async () => node.misbehave(undefined) }
     },
   }
 }

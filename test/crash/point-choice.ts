@@ -67,7 +67,7 @@ export function spread(count: number): Choose {
 }
 
 /** CI hits all of them (`AGENTCTL_CRASH_EVERY_POINT=1`); whoever waits at a terminal, each eighth. */
-const isEveryPoint = process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
+export const isEveryPoint = process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
 
 export const killedPoints: Choose = (points, operation) =>
   isEveryPoint ? points : spread(Math.ceil(points.length / 8))(points, operation)

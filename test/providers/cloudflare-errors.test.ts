@@ -3,25 +3,13 @@ import { scheduleDomainWork } from '@agentctl/server/domains/operations.ts'
 import { testDomains } from '@agentctl/server/domains/test-domains.ts'
 import { afterEach, expect, test } from 'vitest'
 import { cliAgainst, errorOf } from './cli-against.ts'
-import { type ProviderError, troubles } from './provider-errors.ts'
+import { cloudflareFailure, cloudflareTroubles } from './provider-errors.ts'
 
 const domains = await testDomains({ timeoutMs: 800 })
 const { cloud } = domains
 const { run } = await cliAgainst(cloud)
 await scheduleDomainWork(domains.deps)
 afterEach(() => domains.control('DELETE', '/faults'))
-
-const failure = (code: number, message: string) => ({
-  success: false,
-  errors: [{ code, message }],
-  messages: [],
-  result: null,
-})
-const errors: readonly ProviderError[] = [
-  ...troubles,
-  { name: '404', fault: { kind: 'status', status: 404, body: failure(1436, 'not found') } },
-  { name: 'success:false with 200', fault: { kind: 'status', status: 200, body: failure(1000, 'no') } },
-]
 
 const HOSTNAMES = '/client/v4/zones/*/custom_hostnames'
 /** Calls of one life of a name, each of which goes wrong once. */
@@ -65,7 +53,7 @@ async function leftovers(domainId: string, hostname: string): Promise<unknown[]>
   return [...(await there()), ...work]
 }
 
-test.each(errors)(
+test.each(cloudflareTroubles)(
   'a name comes and goes though each call meets $name once, and leaves nothing',
   async ({ fault }) => {
     const { person, hostname } = await owner()
@@ -82,7 +70,7 @@ test.each(errors)(
   60_000,
 )
 
-test.each(errors)(
+test.each(cloudflareTroubles)(
   'while Cloudflare answers with $name, whoever waits is told that it cannot be asked, with exit 8',
   async ({ fault }) => {
     const { person, hostname } = await owner()
@@ -126,7 +114,7 @@ test.each([400, 422])(
   'a name that is refused with %i is exit 1 in its words, and leaves nothing',
   async (status) => {
     const { person, hostname } = await owner()
-    const body = failure(1407, 'The hostname\nis on a deny list')
+    const body = cloudflareFailure(1407, 'The hostname\nis on a deny list')
     await domains.fault({ kind: 'status', status, body, method: 'POST', path: `${HOSTNAMES}$` })
     const refused = await run(person, 'domains', 'add', hostname, '--agent', 'hello')
     expect(errorOf(refused)).toBe(
@@ -143,7 +131,7 @@ test.each([400, 422])(
 
 test('a name that Cloudflare has for somebody else is given up after a while, in words', async () => {
   const { person, hostname } = await owner()
-  const body = failure(1406, 'Duplicate custom hostname found.')
+  const body = cloudflareFailure(1406, 'Duplicate custom hostname found.')
   await domains.fault({
     kind: 'status',
     status: 409,

@@ -34,3 +34,21 @@ export const troubles: readonly ProviderError[] = [
   { name: 'a hang', fault: { kind: 'hang' } },
   { name: 'a hang after the effect', fault: { kind: 'hang-after-effect' } },
 ]
+
+/** As Cloudflare says what it minds. */
+export const cloudflareFailure = (code: number, message: string) => ({
+  success: false,
+  errors: [{ code, message }],
+  messages: [],
+  result: null,
+})
+
+/** What Cloudflare may say besides, and mean that the same call is answered later. */
+export const cloudflareTroubles: readonly ProviderError[] = [
+  ...troubles,
+  { name: '404', fault: { kind: 'status', status: 404, body: cloudflareFailure(1436, 'not found') } },
+  {
+    name: 'success:false with 200',
+    fault: { kind: 'status', status: 200, body: cloudflareFailure(1000, 'no') },
+  },
+]

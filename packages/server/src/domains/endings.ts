@@ -3,7 +3,11 @@ import { notify } from '../identity/notices.ts'
 import type { Outcome } from '../platform/operations.ts'
 import { setEnded } from './lifecycle-store.ts'
 import { type DomainRow, setEnding } from './store.ts'
-import { again, type Visit } from './visit.ts'
+import { again, say, type Visit } from './visit.ts'
+
+const TAKEN_AGAIN_SECONDS = 10
+/** What the provider says of one that it is letting go of. */
+const LEAVING = new Set(['pending_deletion', 'deleted'])
 
 type Failure = NonNullable<Domain['failure']>
 
@@ -24,11 +28,18 @@ export async function giveUp({ lease, domain }: Visit, failure: Failure): Promis
  * Takes the hostname away at the provider, whoever ordered it: this row holds the name, so nobody else has one there.
  * Only then may somebody else have the name.
  */
-export async function endDomain({ deps, hostnames, lease, domain }: Visit): Promise<'settled'> {
+export async function endDomain(visit: Visit): Promise<Outcome | 'settled'> {
+  const { deps, hostnames, lease, domain, memory } = visit
   const ids = new Set(domain.providerId === null ? [] : [domain.providerId])
   const found = await hostnames.findByName(domain.hostname)
   if (found) ids.add(found.id)
   for (const id of ids) await hostnames.delete(id)
+  const left = await hostnames.findByName(domain.hostname)
+  // Not on the word of one answer: whoever takes the name next must not find ours there.
+  if (left && !LEAVING.has(left.status)) {
+    await say(visit, 'Cloudflare still has the name; it is taken away again.')
+    return again(TAKEN_AGAIN_SECONDS, memory)
+  }
   const now = deps.clock.now()
   // An agent that was deleted takes along also what failed.
   const status = domain.isAgentDeleted ? 'removed' : (domain.ending ?? 'removed')
