@@ -16,8 +16,7 @@ import {
   killedPoints,
   spread,
 } from './point-choice.ts'
-import { cloudflareErrors } from './provider-errors.ts'
-import { callsOfOneRun, errorsInTurn, errorsOf } from './stand-in-faults.ts'
+import { answersAt, cloudflareErrors } from './provider-errors.ts'
 import { isFull, LONG_MS, log, openWorlds } from './worlds.ts'
 
 const worlds = openWorlds('domains', 2, { takesDomains: true, prepare: admitRival })
@@ -115,12 +114,7 @@ test('whatever Cloudflare answers, each name has one holder, here and at Cloudfl
   timeout: LONG_MS,
 }, async () => {
   const { each } = await points()
-  const calls = [...each.values()].flatMap((choice) =>
-    isEveryPoint ? choice.points : callsOfOneRun(choice.points, cloudflareErrors),
-  )
-  for (const fault of isFull
-    ? errorsOf(cloudflareErrors)
-    : errorsInTurn(cloudflareErrors, calls, isEveryPoint ? 3 : 1)) {
+  for (const fault of answersAt(each, cloudflareErrors)) {
     const report = await runCampaign({
       journey: domainJourney,
       found: each,

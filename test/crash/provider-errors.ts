@@ -4,8 +4,21 @@ import {
   type ProviderError,
   troubles,
 } from '../providers/provider-errors.ts'
+import type { FoundPoints } from './campaign.ts'
 import { sweepHostnames } from './domain-zone.ts'
-import { hostnames, machines, type ProviderErrors } from './stand-in-faults.ts'
+import type { Fault } from './faults.ts'
+import { isEveryPoint } from './point-choice.ts'
+import {
+  callsOfOneRun,
+  errorsInTurn,
+  errorsOf,
+  hostnames,
+  machines,
+  type ProviderErrors,
+} from './stand-in-faults.ts'
+import { isFull } from './worlds.ts'
+
+const TIMES_IN_CI = 3
 
 /** It was done, and nobody can read that it was. */
 const unreadable: ProviderError = {
@@ -51,4 +64,13 @@ export const vultrErrors: ProviderErrors = {
   isLie: ({ name }, point) => name === '404' && /^GET \S+\/:/.test(point.name),
   refusal: /The provider refused to make a machine/,
   clearTraces: (world) => world.sweep(),
+}
+
+/** Campaigns in which the calls of a journey meet these: all of them at all calls, or some at each, or at some. */
+export function answersAt(found: FoundPoints, provider: ProviderErrors): Fault[] {
+  if (isFull) return errorsOf(provider)
+  const points = [...found.values()].flatMap((choice) =>
+    isEveryPoint ? choice.points : callsOfOneRun(choice.points, provider),
+  )
+  return errorsInTurn(provider, points, isEveryPoint ? TIMES_IN_CI : 1)
 }

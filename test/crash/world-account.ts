@@ -20,7 +20,7 @@ export async function signUp(databaseUrl: string, serial = 1): Promise<{ account
     await db.work(async (tx) => {
       const ledgerAccount = await ledgerAccountOf(tx, outcome.accountId, now)
       await post(tx, {
-        key: `crash:${serial}`,
+        key: `crash:of-account:${serial}`,
         kind: 'deposit',
         reference: 'crash',
         ledgerAccount,
