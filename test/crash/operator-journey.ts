@@ -41,6 +41,7 @@ export const operatorOperations: Operation[] = [
       const { sender } = await world.operator.call<ChainPayment>(
         'POST',
         `/v1/operator/payments/${idOf(world, hash)}/refund`,
+        { body: { reason: REASON } },
       )
       await resolve(world, hash, { returnedBy: await sendBack(world, sender as Address, 14n * DOLLAR) })
     },
@@ -111,8 +112,12 @@ function paymentOf({ payments }: World, session: string): string {
   return id
 }
 
+const REASON = 'The payer asked for it.'
+
 async function giveBack(world: World, payment: string, body: { amountMicros?: string }): Promise<void> {
-  await world.operator.call('POST', `/v1/operator/card-payments/${payment}/refund`, { body })
+  await world.operator.call('POST', `/v1/operator/card-payments/${payment}/refund`, {
+    body: { ...body, reason: REASON },
+  })
   await lookedAt(world)
 }
 

@@ -282,6 +282,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
   '6m': [overdue('notices'), overdue('announcements', { effective_at: later }), overdue('announcementReads')],
   '6n': [overdue('invitations', { id: 'inv_old', role: 'viewer' })],
   '6o': [overdue('operatorActs')],
+  '6q': [overdue('bannedProofs')],
   '7a': [without('GET /v1/account/export')],
   '7c': [without('POST /v1/account/erasure')],
   '7b': [without('POST /v1/account/phone')],

@@ -68,7 +68,7 @@ test('a payment is listed and resolved with the credential of an operator, and w
 
 test('a payment on chain is refunded whole, and it is said what comes next', async () => {
   answers['POST /v1/operator/payments/:payment/refund'] = () => ({ ...payment, state: 'refunding', account })
-  const { stdout, stderr, code } = await run(['refund', payment.id])
+  const { stdout, stderr, code } = await run(['refund', payment.id, '--reason', 'As you asked for.'])
   expect([code, stdout]).toEqual([0, expect.stringMatching(/state +refunding/)])
   expect(stderr).toBe(`Send it back, then: agentctl operator resolve ${payment.id} --returned HASH\n`)
   expect((await run(['refund', payment.id, '--amount', '5'])).code).toBe(2)
@@ -100,15 +100,100 @@ test('a phone is read from stdin, sent in the body, and never repeated', async (
     createdAt: '2026-01-02T03:04:05Z',
     creditsMicros: '5000000',
     loginMethods: ['phone'],
+    standing: null,
   })
   expect((await run(['find'], '+821012345678\n')).stdout).toContain(account)
   expect(api.asked[0]?.body).toEqual({ phone: '+821012345678' })
-  const odd = await run(['find', '01012345678'])
-  expect([odd.code, odd.stderr.includes('12345678')]).toEqual([2, false])
+  for (const phone of ['01012345678', '+821012345678']) {
+    const odd = await run(['find', phone])
+    expect([odd.code, odd.stderr.includes('12345678')]).toEqual([2, false])
+  }
+  expect(api.asked).toHaveLength(1)
 })
 
 test('the help does not name it on the first page; agentctl commands does', async () => {
   expect((await machine.run(['--help'])).stdout).not.toContain('operator')
   const { commands } = JSON.parse((await machine.run(['commands'])).stdout)
   expect(commands.map((one: { command: string }) => one.command)).toContain('operator resolve')
+})
+
+const found = {
+  id: account,
+  createdAt: new Date(Date.now() - 86_400_000).toISOString(),
+  creditsMicros: '5000000',
+  loginMethods: ['phone' as const],
+  standing: {
+    state: 'suspended' as const,
+    reason: 'Mining.',
+    since: '2026-11-25T09:00:00Z',
+    machinesMax: 2,
+    hourlyMaxMicros: null,
+    monthlyMaxMicros: '50000000',
+  },
+}
+
+test('an account is suspended, banned and let go with a reason, without which nothing is asked for', async () => {
+  answers['POST /v1/operator/accounts/:account/standing'] = () => found
+  expect((await run(['suspend', account, '--reason', 'Mining.'])).stdout).toMatchInlineSnapshot(`
+    "account     acc_4k2x9wq7m1z8c5v3b6n0
+    made        24 h ago
+    credits     $5.00
+    logs in by  phone
+    standing    suspended: Mining.
+    may have    2 machines, $50.00 a month
+    "
+  `)
+  await run(['ban', account, '--reason', 'Spam.'])
+  await run(['unsuspend', account, '--reason', 'A mistake.'])
+  expect(api.asked.map(({ params, body }) => [params.account, body])).toEqual([
+    [account, { state: 'suspended', reason: 'Mining.' }],
+    [account, { state: 'banned', reason: 'Spam.' }],
+    [account, { state: 'good', reason: 'A mistake.' }],
+  ])
+  const without = await run(['ban', account])
+  expect([without.code, without.stderr.includes('--reason')]).toEqual([2, true])
+})
+
+test('what an account may have and what it is given back are said in dollars', async () => {
+  answers['POST /v1/operator/accounts/:account/caps'] = () => found
+  answers['POST /v1/operator/accounts/:account/credits'] = () => found
+  const why = ['--reason', 'In dispute.']
+  expect((await run(['cap', account, '--machines', '2', '--monthly', '50', ...why])).code).toBe(0)
+  await run(['cap', account, '--none', ...why])
+  expect((await run(['credit', account, '5', ...why])).code).toBe(0)
+  expect(api.asked.map(({ body }) => body)).toEqual([
+    { machinesMax: 2, hourlyMaxMicros: null, monthlyMaxMicros: '50000000', reason: 'In dispute.' },
+    { machinesMax: null, hourlyMaxMicros: null, monthlyMaxMicros: null, reason: 'In dispute.' },
+    { id: expect.stringMatching(/^gbk_/), amountMicros: '5000000', reason: 'In dispute.' },
+  ])
+  expect((await run(['cap', account, ...why])).code).toBe(2)
+})
+
+test('stuck work is listed with the id by which it is tried again', async () => {
+  answers['GET /v1/operator/operations'] = () => ({
+    operations: [
+      {
+        id: 'op_1',
+        kind: 'release',
+        subject: 'agt_1',
+        step: 'machine',
+        attempts: 7,
+        lastError: 'Problem provider_unavailable',
+        createdAt: new Date(Date.now() - 7_200_000).toISOString(),
+      },
+    ],
+  })
+  answers['POST /v1/operator/operations/:operation/retry'] = () => ({
+    id: 'op_1',
+    kind: 'release',
+    subject: 'agt_1',
+  })
+  expect((await run(['operations'])).stdout).toMatchInlineSnapshot(`
+    "KIND     SUBJECT  STEP     ATTEMPTS  BEGUN    LAST ERROR                    OPERATION
+    release  agt_1    machine  7         2 h ago  Problem provider_unavailable  op_1
+    "
+  `)
+  expect((await run(['retry', 'op_1', '--reason', 'Vultr is back.'])).stdout).toBe(
+    'op_1 is tried again: release of agt_1\n',
+  )
 })

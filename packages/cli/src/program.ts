@@ -54,7 +54,10 @@ import { use } from './commands/namespaces/use.ts'
 import { notices } from './commands/notices.ts'
 import { accept } from './commands/operator/accept.ts'
 import { answer } from './commands/operator/answer.ts'
+import { ban } from './commands/operator/ban.ts'
+import { cap } from './commands/operator/cap.ts'
 import { cards } from './commands/operator/cards.ts'
+import { credit } from './commands/operator/credit.ts'
 import { find } from './commands/operator/find.ts'
 import { log as operatorLog } from './commands/operator/log.ts'
 import { note } from './commands/operator/note.ts'
@@ -63,7 +66,10 @@ import { payments } from './commands/operator/payments.ts'
 import { refund } from './commands/operator/refund.ts'
 import { requests } from './commands/operator/requests.ts'
 import { resolve } from './commands/operator/resolve.ts'
+import { retry } from './commands/operator/retry.ts'
 import { rights } from './commands/operator/rights.ts'
+import { suspend } from './commands/operator/suspend.ts'
+import { unsuspend } from './commands/operator/unsuspend.ts'
 import { warm } from './commands/operator/warm.ts'
 import { show as showPolicy } from './commands/policy/show.ts'
 import { verify as verifyPolicy } from './commands/policy/verify.ts'
@@ -154,6 +160,11 @@ export const program: Group = {
       summary: 'Decide what the service itself cannot, as somebody who runs it',
       commands: {
         find,
+        suspend,
+        unsuspend,
+        cap,
+        ban,
+        credit,
         payments,
         resolve,
         cards,
@@ -164,6 +175,7 @@ export const program: Group = {
         note,
         answer,
         operations,
+        retry,
         requests,
         log: operatorLog,
       },

@@ -75,7 +75,7 @@ const byName: Readonly<Record<string, unknown>> = {
 /** Where a name has another meaning beside another schema: tried in turn until one fits. */
 const alternatives: Readonly<Record<string, readonly unknown[]>> = {
   code: ['actl_i_…'],
-  id: ['era_4k2x9wq7m1z8c5v3b6n0'],
+  id: ['era_4k2x9wq7m1z8c5v3b6n0', 'gbk_4k2x9wq7m1z8c5v3b6n0'],
   message: ['api.example.com wants you to sign in with your Ethereum account:\n0xf39F…'],
   path: ['/health'],
   reason: ['exited'],

@@ -141,7 +141,7 @@ export const identityEndpoints = defineEndpoints({
       device: Device,
     }),
     response: LoginOutcome,
-    problems: ['login_failed', 'provider_unavailable'],
+    problems: ['login_failed', 'account_banned', 'provider_unavailable'],
   },
   'POST /v1/logins/wallet': {
     id: 'startWalletLogin',
@@ -162,7 +162,7 @@ export const identityEndpoints = defineEndpoints({
       device: Device,
     }),
     response: LoginOutcome,
-    problems: ['login_failed'],
+    problems: ['login_failed', 'account_banned'],
   },
   'POST /v1/logins/accept-terms': {
     id: 'acceptTerms',
@@ -170,7 +170,7 @@ export const identityEndpoints = defineEndpoints({
     access: 'public',
     body: z.strictObject({ signupToken: z.string(), device: Device }),
     response: LoggedIn,
-    problems: ['login_failed'],
+    problems: ['login_failed', 'account_banned'],
   },
   'POST /v1/logout': { id: 'logout', summary: 'End this session', access: 'session', status: 204 },
   'GET /v1/whoami': { id: 'whoami', summary: 'Who is asking', access: 'account', response: Whoami },
@@ -197,6 +197,7 @@ export const identityEndpoints = defineEndpoints({
     response: Account,
     problems: [
       'login_failed',
+      'account_banned',
       'login_method_taken',
       'reauthentication_required',
       'conflict',
@@ -223,7 +224,14 @@ export const identityEndpoints = defineEndpoints({
       replaces: Address.optional(),
     }),
     response: Account,
-    problems: ['login_failed', 'login_method_taken', 'reauthentication_required', 'conflict', 'not_found'],
+    problems: [
+      'login_failed',
+      'account_banned',
+      'login_method_taken',
+      'reauthentication_required',
+      'conflict',
+      'not_found',
+    ],
   },
   'POST /v1/account/proofs/phone': {
     id: 'startPhoneProof',

@@ -7,6 +7,25 @@ const Micros = z.string().regex(/^-?\d{1,19}$/)
 const AccountId = z.string().regex(/^acc_[0-9a-z]{20}$/, 'an id of an account, such as acc_…')
 const TxHash = z.string().regex(/^0x[0-9a-fA-F]{64}$/, 'a transaction hash is 0x and 64 hexadecimal digits')
 
+/** suspended: nothing runs, and its people may log in. banned: they may not, and make no other account. */
+export const standingStates = ['good', 'suspended', 'banned'] as const
+export type StandingState = (typeof standingStates)[number]
+
+/** Why, as the account is told; it stays in the log of acts. What would name a person does not belong there. */
+const Reason = z
+  .string()
+  .min(3)
+  .max(300)
+  .refine((text) => text.trim().length >= 3 && !/\p{C}/u.test(text), 'a reason is a line of text')
+  .refine(
+    (text) => !/@|\d[\d ()-]{5,}\d/.test(text),
+    'a reason has no addresses of mail and no phone numbers: it is kept for a year',
+  )
+const Cap = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .nullable()
+
 /** A payment on chain as operators see it. */
 export const ChainPayment = z.strictObject({
   /** Chain, transaction, and the place of the transfer in its receipt. */
@@ -47,6 +66,17 @@ export const FoundAccount = z.strictObject({
   createdAt: Time,
   creditsMicros: Micros,
   loginMethods: z.array(z.enum(['phone', 'wallet'])),
+  /** What operators have decided about it; null for nothing. */
+  standing: z
+    .strictObject({
+      state: z.enum(standingStates),
+      reason: z.string(),
+      since: Time,
+      machinesMax: z.int().nullable(),
+      hourlyMaxMicros: Micros.nullable(),
+      monthlyMaxMicros: Micros.nullable(),
+    })
+    .nullable(),
 })
 
 export type FoundAccount = z.infer<typeof FoundAccount>
@@ -115,6 +145,39 @@ export const operatorEndpoints = defineEndpoints({
     ]),
     response: FoundAccount,
   },
+  'POST /v1/operator/accounts/:account/standing': {
+    id: 'setStanding',
+    summary: 'Suspend or ban an account, or take that back; its people are told why',
+    access: 'operator',
+    body: z.strictObject({ state: z.enum(standingStates), reason: Reason }),
+    response: FoundAccount,
+  },
+  'POST /v1/operator/accounts/:account/caps': {
+    id: 'capAccount',
+    summary: 'Bound what an account may run and spend; null takes a cap away. Its people are told',
+    access: 'operator',
+    body: z.strictObject({
+      machinesMax: z.int().min(0).max(1000).nullable(),
+      hourlyMaxMicros: Cap,
+      monthlyMaxMicros: Cap,
+      reason: Reason,
+    }),
+    response: FoundAccount,
+  },
+  'POST /v1/operator/accounts/:account/credits': {
+    id: 'creditAccount',
+    summary:
+      'Give credits that were charged back to an account; once for each id, which is made by whoever asks',
+    access: 'operator',
+    body: z.strictObject({
+      id: z.string().regex(/^gbk_[0-9a-z]{20}$/, 'an id is gbk_ and 20 random small letters and digits'),
+      /** At most $1,000 at once. */
+      amountMicros: z.string().regex(/^(?:[1-9]\d{0,8}|1000000000)$/, 'an amount is from 1 to 1000000000'),
+      reason: Reason,
+    }),
+    response: FoundAccount,
+    problems: ['idempotency_mismatch'],
+  },
   'GET /v1/operator/payments': {
     id: 'listPayments',
     summary: 'Payments on chain that wait for an operator, oldest first, or the newest of an account',
@@ -134,6 +197,7 @@ export const operatorEndpoints = defineEndpoints({
     id: 'refundPayment',
     summary: 'Take a credited payment from its account again; then it waits to be sent back',
     access: 'operator',
+    body: z.strictObject({ reason: Reason }),
     response: ChainPayment,
     problems: ['conflict', 'insufficient_credits'],
   },
@@ -160,6 +224,7 @@ export const operatorEndpoints = defineEndpoints({
         .string()
         .regex(/^[1-9]\d{0,18}$/)
         .optional(),
+      reason: Reason,
     }),
     response: CardPayment,
     problems: ['conflict', 'insufficient_credits', 'cards_unavailable'],
@@ -219,6 +284,13 @@ export const operatorEndpoints = defineEndpoints({
       ),
     }),
   },
+  'POST /v1/operator/operations/:operation/retry': {
+    id: 'retryOperation',
+    summary: 'Try durable work again now instead of when its pause ends',
+    access: 'operator',
+    body: z.strictObject({ reason: Reason }),
+    response: z.strictObject({ id: z.string(), kind: z.string(), subject: z.string() }),
+  },
   'GET /v1/operator/requests': {
     id: 'listRequests',
     summary: 'The newest requests of an account to the API: metadata of the last 90 days',
@@ -238,6 +310,8 @@ export const operatorEndpoints = defineEndpoints({
           act: z.string(),
           subject: z.string(),
           outcome: z.string(),
+          /** Null for what only looks, and for what needs none. */
+          reason: z.string().nullable(),
           at: Time,
         }),
       ),

@@ -123,6 +123,18 @@ const table = {
     title: 'This needs a login not older than ten minutes',
     fix: 'Run: agentctl login, then repeat the command.',
   },
+  account_suspended: {
+    status: 403,
+    exit: 4,
+    title: 'The account is suspended',
+    fix: 'Write to the address at the end of the policy: agentctl policy show',
+  },
+  account_banned: {
+    status: 403,
+    exit: 4,
+    title: 'The account is banned',
+    fix: 'Write to the address at the end of the policy: agentctl policy show',
+  },
   invitation_invalid: {
     status: 404,
     exit: 6,

@@ -3,11 +3,13 @@ import { hourlyMicros } from '../billing/quotes.ts'
 import { canTakeOn, fundedAmong, listUnpaidSubjects, newRunwayWarnings } from '../billing/runway.ts'
 import type { Deps } from '../deps.ts'
 import { notify } from '../identity/notices.ts'
+import { listHeld } from '../identity/standing-store.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { type Lease, lockOperation, type Operation, type Outcome } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import {
+  beginGrace,
   listAwake,
   listCapped,
   listPurgeable,
@@ -40,6 +42,7 @@ type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'log'>
 export async function visitCreditWatch(deps: Parts, operation: Operation, lease: Lease): Promise<Outcome> {
   const now = deps.clock.now()
   await suspendUnpaid(deps, lease, now)
+  await suspendHeld(deps, lease, now)
   await bringBack(deps, lease, now)
   await purge(deps, lease, now)
   const { warnedAt } = operation.stepData
@@ -66,6 +69,18 @@ async function suspendUnpaid({ db, config }: Parts, lease: Lease, now: Date): Pr
       })
     })
   }
+}
+
+/** What operators have suspended or banned runs nothing, whatever its credits are; its people were told why. */
+async function suspendHeld({ db, config }: Parts, lease: Lease, now: Date): Promise<void> {
+  const { graceDays } = config
+  for (const { accountId, state } of await listHeld(db.jobs)) {
+    if (state === 'good') continue
+    for (const { id } of await listAwake(db.jobs, accountId)) {
+      await lease.write((tx) => suspendAgent(tx, id, { since: now, graceDays, now, why: state }))
+    }
+  }
+  await lease.write((tx) => beginGrace(tx, graceEnd({ since: now, graceDays, now })))
 }
 
 /** After a deposit, or a move that failed: the most recently used first, as far as the money goes. */
@@ -96,7 +111,7 @@ async function bringBack({ db, log }: Parts, lease: Lease, now: Date): Promise<v
           message:
             agent.rest === 'stopped'
               ? `${agent.name} did not become healthy on another machine and is being brought back as it was.`
-              : `${agent.name} is being brought back: there are credits again.`,
+              : `${agent.name} is being brought back: nothing stands in its way any more.`,
           next: `agentctl agents show ${agent.name}`,
           now,
         })

@@ -11,8 +11,6 @@ import { Problem } from '../platform/problem.ts'
 import { makeSureOfAgent, viewOf } from './agents.ts'
 import { contentsOf, missingContents, touchContents } from './files.ts'
 import { lockMeans, setSpendCaps } from './lifecycle-store.ts'
-import { MACHINES_PER_ACCOUNT } from './limits.ts'
-import { countMachines } from './machine-store.ts'
 import { requireMeansFor } from './means.ts'
 import { beginRelease, releaseView } from './releases.ts'
 import { findAgentById } from './store.ts'
@@ -73,8 +71,6 @@ export async function deploy(
         },
         request.config.size,
       )
-      const machines = await countMachines(deps.db.jobs, account, { exceptOfAgent: agent.id })
-      if (machines >= MACHINES_PER_ACCOUNT) throw new Problem('agent_limit')
       await touchContents(tx, account, contents, { now, unlessSince: secondsAfter(now, -DAY_SECONDS) })
       const missing = await missingContents(tx, account, contents)
       if (missing.length > 0) {

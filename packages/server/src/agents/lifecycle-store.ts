@@ -245,6 +245,16 @@ export function listCapped(
     where a.max_total_micros is not null and a.status <> 'deleted' and a.rest is null and a.release_id is not null`
 }
 
+/** Agents at rest whose account was suspended and is not any more: from now on their files wait for credits only. */
+export async function beginGrace(sql: Sql, snapshotDeleteAt: Date): Promise<void> {
+  await sql`
+    update agents set snapshot_delete_at = ${snapshotDeleteAt}
+    where rest = 'suspended' and status = 'suspended' and snapshot_delete_at is null
+      and namespace_id in (
+        select n.id from namespaces n join account_standings s on s.account_id = n.owner_account_id
+        where s.state <> 'suspended')`
+}
+
 /** Agents of an account that have a machine to lose. */
 export function listAwake(sql: Sql, accountId: string): Promise<{ id: string; name: string }[]> {
   return sql<{ id: string; name: string }[]>`

@@ -1,5 +1,8 @@
 /** Machines of one account at a time. */
 export const MACHINES_PER_ACCOUNT = 10
+/** The same while an account is new: whoever makes accounts to misuse machines gets few of them before it shows. */
+export const MACHINES_PER_NEW_ACCOUNT = 5
+export const NEW_ACCOUNT_DAYS = 7
 export const RELEASE_BYTES_MAX = 1024 ** 3
 /** All uploads that an account keeps. */
 export const ACCOUNT_BYTES_MAX = 20 * 1024 ** 3

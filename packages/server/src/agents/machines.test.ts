@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
+import { newId } from '../platform/ids.ts'
 import type { Work } from '../platform/operations.ts'
-import { MACHINES_PER_ACCOUNT } from './limits.ts'
+import { MACHINES_PER_ACCOUNT, MACHINES_PER_NEW_ACCOUNT, NEW_ACCOUNT_DAYS } from './limits.ts'
 import { agentWork } from './operations.ts'
 import { ORPHAN_SECONDS } from './sweep.ts'
 import {
@@ -247,13 +248,27 @@ test('an account has a limited number of machines', async () => {
   const alice = await cloud.person('alice')
   await alice.upload('x')
   const request = { config: plainConfig, files: [file('index.js', 'x')] }
-  const answers = []
-  for (let at = 0; at <= MACHINES_PER_ACCOUNT; at++) {
-    const key = { 'idempotency-key': `k${at}` }
-    answers.push(await alice.call('POST', '/v1/deploys', { ...request, name: `agent-${at}` }, key))
+  let made = 0
+  const deployUntilRefused = async () => {
+    for (;;) {
+      const named = { ...request, name: `agent-${made}` }
+      const answer = await alice.call('POST', '/v1/deploys', named, { 'idempotency-key': newId('req') })
+      if (answer.status !== 202 || made > MACHINES_PER_ACCOUNT) return answer
+      made++
+    }
   }
-  expect(answers.map(({ status }) => status)).toEqual([...Array(MACHINES_PER_ACCOUNT).fill(202), 409])
-  expect(answers.at(-1)?.body.code).toBe('agent_limit')
+  expect(await deployUntilRefused()).toMatchObject({
+    status: 409,
+    body: {
+      code: 'agent_limit',
+      detail: 'In its first 7 days an account has at most 5 machines at a time.',
+      fix: expect.stringMatching(/^From \d{4}-\d\d-\d\d on it may have 10\./),
+    },
+  })
+  expect(made).toBe(MACHINES_PER_NEW_ACCOUNT)
+  cloud.advance(NEW_ACCOUNT_DAYS * 86_400)
+  expect(await deployUntilRefused()).toMatchObject({ status: 409, body: { code: 'agent_limit' } })
+  expect(made).toBe(MACHINES_PER_ACCOUNT)
 })
 
 test('programs are served by their hash', async () => {

@@ -32,6 +32,8 @@ interface Resting {
   since: Date
   graceDays: number
   now: Date
+  /** Why it is suspended; because the credits are used up unless told. */
+  why?: 'credits' | 'suspended' | 'banned'
 }
 
 /**
@@ -128,7 +130,7 @@ export async function restToMove(tx: Sql, agentId: string, now: Date): Promise<v
 async function layToRest(
   tx: Sql,
   agent: LockedAgent,
-  { rest, since, graceDays, now }: Resting,
+  { rest, since, graceDays, now, why = 'credits' }: Resting,
 ): Promise<void> {
   const machines = await listMachines(tx, agent.id)
   const serving = machines.find(({ state }) => state === 'ready')
@@ -136,7 +138,12 @@ async function layToRest(
   const failure =
     rest === 'stopped'
       ? { reason: 'agent_stopped', message: 'The agent was stopped.', logTail: [] }
-      : { reason: 'agent_suspended', message: 'The credits of the account are used up.', logTail: [] }
+      : {
+          reason: 'agent_suspended',
+          message:
+            why === 'credits' ? 'The credits of the account are used up.' : 'The account is suspended.',
+          logTail: [],
+        }
   await failReleasesUnderWay(tx, agent.id, failure, now)
   const coming = machines.filter(({ state }) => state === 'intended' || state === 'created')
   await retireMachines(tx, coming, { afterSeconds: LAST_WORDS_SECONDS, now })
@@ -144,7 +151,9 @@ async function layToRest(
     rest,
     since,
     resumes: rest === 'suspended' && (agent.rest !== 'stopped' || agent.resumes),
-    snapshotDeleteAt: rest === 'suspended' ? graceEnd({ since, graceDays, now }) : null,
+    // While its account is suspended its files wait for the end of that.
+    snapshotDeleteAt:
+      rest === 'suspended' && why !== 'suspended' ? graceEnd({ since, graceDays, now }) : null,
   })
   if (serving) await setMachineState(tx, serving.id, 'resting')
   const snapshots = await listSnapshots(tx, agent.id)

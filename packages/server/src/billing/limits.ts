@@ -1,4 +1,6 @@
 import type { Limits } from '@agentctl/contract/billing.ts'
+import { requireGoodStanding, standingOf } from '../identity/standing.ts'
+import { listMonthlyCapped } from '../identity/standing-store.ts'
 import { startOfMonth } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
@@ -61,7 +63,21 @@ export async function requireWithinLimits(
   tx: Sql,
   { accountId, rateMicros, now }: { accountId: string; rateMicros: bigint; now: Date },
 ): Promise<void> {
-  const limits = await findLimits(tx, accountId)
+  await requireGoodStanding(tx, accountId)
+  const [limits, caps] = [await findLimits(tx, accountId), await standingOf(tx, accountId)]
+  if (caps?.hourlyMaxMicros != null && rateMicros > caps.hourlyMaxMicros) {
+    throw capReached(
+      `All agents together would cost ${dollars(rateMicros)} an hour; we allow this account ${dollars(caps.hourlyMaxMicros)}.`,
+    )
+  }
+  if (caps?.monthlyMaxMicros != null) {
+    const spent = await spentThisMonth(tx, accountId, now)
+    if (spent >= caps.monthlyMaxMicros) {
+      throw capReached(
+        `${dollars(spent)} were spent this month; we allow this account ${dollars(caps.monthlyMaxMicros)}.`,
+      )
+    }
+  }
   if (!limits) return
   if (limits.hardHourlyMicros !== null && rateMicros > limits.hardHourlyMicros) {
     throw new Problem(
@@ -78,6 +94,12 @@ export async function requireWithinLimits(
     )
   }
 }
+
+/** Its people cannot change what operators have decided. */
+const capReached = (message: string): Problem =>
+  new Problem('spend_limit', message, {
+    fix: 'To ask for more, write to the address at the end of the policy: agentctl policy show',
+  })
 
 /** What the meters of one subject have burnt in all. */
 export function spentBySubject(tx: Sql, subject: string, now: Date): Promise<bigint> {
@@ -143,6 +165,9 @@ export async function newBreaches(tx: Sql, now: Date): Promise<Breach[]> {
 /** Accounts that have spent what they allow themselves this month. */
 export async function listOverspent(tx: Sql, now: Date): Promise<string[]> {
   const over: string[] = []
+  for (const { accountId, monthlyMaxMicros } of await listMonthlyCapped(tx)) {
+    if ((await spentThisMonth(tx, accountId, now)) >= monthlyMaxMicros) over.push(accountId)
+  }
   for (const { accountId, hardMonthlyMicros } of await listLimited(tx)) {
     if (hardMonthlyMicros === null) continue
     if ((await spentThisMonth(tx, accountId, now)) >= hardMonthlyMicros) over.push(accountId)

@@ -27,3 +27,8 @@ export async function findAccount(tx: Sql, accountId: string): Promise<AccountRo
 export async function lockAccount(tx: Sql, accountId: string): Promise<void> {
   await tx`select 1 from accounts where id = ${accountId} for no key update`
 }
+
+export async function findAccountMadeAt(sql: Sql, accountId: string): Promise<Date | undefined> {
+  const [row] = await sql<{ at: Date }[]>`select created_at as at from accounts where id = ${accountId}`
+  return row?.at
+}

@@ -25,6 +25,7 @@ import type { Proof } from './proof.ts'
 import { deleteOtherSessions, setSessionProved } from './session-store.ts'
 import { beginSession } from './sessions.ts'
 import { insertSignup, takeSignup } from './signup-store.ts'
+import { refuseBanned, refuseBannedProof } from './standing.ts'
 
 /** Policy 9: the declaration of being 18 or older is a part of the one sentence that a new account agrees to. */
 export const TERMS_TEXT = 'I agree to the terms and the privacy policy, and I am 18 years old or older.'
@@ -97,6 +98,7 @@ async function logInTo(
 ): Promise<LoggedIn> {
   const now = clock.now()
   const session = await db.as({ account: accountId }, async (tx) => {
+    await refuseBanned(tx, accountId)
     if (proof.method === 'phone') await moveToNewestPepper(tx, accountId, proof.phone)
     return beginSession(tx, { accountId, method: proof.method, device, now })
   })
@@ -105,7 +107,7 @@ async function logInTo(
 
 /** Account, login method, first namespace and session, all or nothing. Of two that race, the later one logs in. */
 async function signUp(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
   proof: Proof,
   device: string | undefined,
 ): Promise<LoggedIn> {
@@ -115,6 +117,7 @@ async function signUp(
     await lockProof(tx, proof)
     const existing = await findAccountByProof(tx, proof)
     if (existing !== undefined) return { existing }
+    await refuseBannedProof(tx, deps, proof)
     await insertAccount(tx, accountId, now)
     await insertLoginMethod(tx, accountId, proof, now)
     await insertFirstNamespace(tx, accountId, now)
@@ -157,6 +160,7 @@ export async function linkLoginMethod(
     await lockProof(tx, proof)
     const holder = await findAccountByProof(tx, proof)
     if (holder !== undefined && holder !== accountId) throw new Problem('login_method_taken')
+    if (holder === undefined) await refuseBannedProof(tx, deps, proof)
     if (proof.method === 'wallet' && replaces !== undefined) {
       const isGone = await deleteWallet(tx, accountId, replaces.toLowerCase(), proof.address)
       // Where the new one is linked already, an earlier try has done all of it.

@@ -15,7 +15,8 @@ export async function insertNotice(
 ): Promise<void> {
   await tx`
     insert into notices (id, account_id, kind, message, next, created_at)
-    values (${notice.id}, ${notice.accountId}, ${notice.kind}, ${notice.message}, ${notice.next}, ${notice.now})`
+    values (${notice.id}, ${notice.accountId}, ${notice.kind}, ${notice.message}, ${notice.next}, ${notice.now})
+    on conflict (id) do nothing`
 }
 
 /** Messages to the account, and those to everybody which are news to it: newest first. */

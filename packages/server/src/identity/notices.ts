@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Notice } from '@agentctl/contract/identity.ts'
 import type { Deps } from '../deps.ts'
 import type { Sql } from '../platform/db.ts'
@@ -17,10 +18,22 @@ import {
  */
 export function notify(
   tx: Sql,
-  notice: { accountId: string; kind: string; message: string; next: string | null; now: Date },
+  notice: {
+    accountId: string
+    kind: string
+    message: string
+    next: string | null
+    now: Date
+    /** What it is about, where the same may be decided again and is told once. */
+    once?: string
+  },
 ): Promise<void> {
-  return insertNotice(tx, { ...notice, id: newId('ntc') })
+  const { once, ...left } = notice
+  return insertNotice(tx, { ...left, id: once === undefined ? newId('ntc') : idFor(`${left.kind} ${once}`) })
 }
+
+const idFor = (about: string): string =>
+  `ntc_${createHash('sha256').update(about).digest('hex').slice(0, 20)}`
 
 /**
  * Leaves one service message for every account that is there before it takes effect, also for those that are still to

@@ -2,6 +2,8 @@ import type { FoundAccount } from '@agentctl/contract/operators.ts'
 import type { Deps } from '../deps.ts'
 import { findAccountOf } from '../identity/accounts.ts'
 import { hashPhone } from '../identity/phone-login.ts'
+import { standingOf } from '../identity/standing.ts'
+import type { StandingRow } from '../identity/standing-store.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
 import { parsePhone } from '../providers/sms/phone.ts'
@@ -16,12 +18,13 @@ export async function findFor(
   wanted: Wanted,
 ): Promise<FoundAccount> {
   const id = await idOf(deps, tx, wanted)
-  return shown(id === undefined ? undefined : await store.findAccount(tx, id))
+  const row = id === undefined ? undefined : await store.findAccount(tx, id)
+  return shown(row, row && (await standingOf(tx, row.id)))
 }
 
 /** Refuses what is no account, before anything is booked for it. */
 export async function requireAccount(tx: Sql, id: string): Promise<void> {
-  shown(await store.findAccount(tx, id))
+  shown(await store.findAccount(tx, id), undefined)
 }
 
 async function idOf(
@@ -35,7 +38,7 @@ async function idOf(
   return findAccountOf(tx, { method: 'phone', phone: hashPhone(deps, phone) })
 }
 
-function shown(row: store.AccountRow | undefined): FoundAccount {
+function shown(row: store.AccountRow | undefined, standing: StandingRow | undefined): FoundAccount {
   if (!row) throw new Problem('not_found', 'There is no such account.', { fix: 'Check what you typed in.' })
   return {
     id: row.id,
@@ -45,5 +48,13 @@ function shown(row: store.AccountRow | undefined): FoundAccount {
       ...(row.hasPhone ? ['phone' as const] : []),
       ...(row.hasWallet ? ['wallet' as const] : []),
     ],
+    standing: standing
+      ? {
+          ...standing,
+          since: standing.since.toISOString(),
+          hourlyMaxMicros: standing.hourlyMaxMicros === null ? null : String(standing.hourlyMaxMicros),
+          monthlyMaxMicros: standing.monthlyMaxMicros === null ? null : String(standing.monthlyMaxMicros),
+        }
+      : null,
   }
 }

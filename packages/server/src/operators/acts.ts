@@ -10,6 +10,8 @@ export interface Act<T> {
   act: string
   /** What it is about: ids only. Where only the answer tells, it is taken from there. */
   subject: string | ((answer: T) => string)
+  /** For what changes something: why. */
+  reason?: string | undefined
 }
 
 /**
@@ -18,7 +20,7 @@ export interface Act<T> {
  */
 export async function enact<T>(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
-  { operator, act, subject }: Act<T>,
+  { operator, act, subject, reason }: Act<T>,
   run: (tx: Sql, now: Date) => Promise<T>,
 ): Promise<T> {
   const now = clock.now()
@@ -32,6 +34,7 @@ export async function enact<T>(
         act,
         subject: idsOf(about),
         outcome: 'done',
+        reason: reason ?? null,
         now,
       })
       return answer
@@ -40,7 +43,15 @@ export async function enact<T>(
     const about = typeof subject === 'string' ? subject : ''
     const outcome = error instanceof Problem ? error.code : 'internal'
     await db.operate((tx) =>
-      store.insertAct(tx, { id: newId('opa'), operator, act, subject: idsOf(about), outcome, now }),
+      store.insertAct(tx, {
+        id: newId('opa'),
+        operator,
+        act,
+        subject: idsOf(about),
+        outcome,
+        reason: reason ?? null,
+        now,
+      }),
     )
     throw error
   }

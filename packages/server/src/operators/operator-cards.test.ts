@@ -9,6 +9,7 @@ const { alice, bob } = testOperators({
   pepper: { version: 1, versions: [1], hmac: () => Buffer.alloc(32) },
 })
 await shop.work()
+const reason = 'The payer asked for it.'
 
 /** Somebody who paid $25 on a page for something else, as far as we know. */
 async function mismatched(askedMicros = 26_000_000) {
@@ -71,8 +72,8 @@ test('what was paid twice on one checkout, or in other money, is not credited: i
     status: 409,
     body: { code: 'conflict', fix: `Give it back: agentctl operator refund ${payment}` },
   })
-  expect((await alice('POST', `${path}/refund`, { amountMicros: '1000000' })).status).toBe(400)
-  expect(await alice('POST', `${path}/refund`, {})).toMatchObject({ status: 200 })
+  expect((await alice('POST', `${path}/refund`, { reason, amountMicros: '1000000' })).status).toBe(400)
+  expect(await alice('POST', `${path}/refund`, { reason })).toMatchObject({ status: 200 })
   await eventually(async () => (await listed()).length === 0)
   expect(await refundsAt(payment)).toMatchObject([{ amount: 2500 }])
   expect(
@@ -90,17 +91,17 @@ test('what was paid twice on one checkout, or in other money, is not credited: i
 test('operators who refund the same payment at once, and again, refund it once', async () => {
   const { person, payment, path } = await paid(25)
   const answers = await Promise.all([
-    alice('POST', `${path}/refund`, {}),
-    bob('POST', `${path}/refund`, {}),
-    bob('POST', `${path}/refund`, { amountMicros: '25000000' }),
+    alice('POST', `${path}/refund`, { reason }),
+    bob('POST', `${path}/refund`, { reason }),
+    bob('POST', `${path}/refund`, { reason, amountMicros: '25000000' }),
   ])
   for (const { status } of answers) expect(status).toBe(200)
   await eventually(async () => (await person.dollars()) === 0)
-  expect((await alice('POST', `${path}/refund`, {})).body.refund).toEqual({
+  expect((await alice('POST', `${path}/refund`, { reason })).body.refund).toEqual({
     state: 'made',
     amountMicros: null,
   })
-  expect((await alice('POST', `${path}/refund`, { amountMicros: '1000000' })).status).toBe(409)
+  expect((await alice('POST', `${path}/refund`, { reason, amountMicros: '1000000' })).status).toBe(409)
   await shop.quiet()
   expect(await person.entries()).toEqual(['deposit 25', 'refund -25'])
   expect(await refundsAt(payment)).toHaveLength(1)
@@ -111,14 +112,14 @@ test('a part is given back as told, and not more than is left of the credits', a
   await shop.sql`
     select ledger_post(${`spent:${payment}`}, 'charge', '', ledger_account_id, 'sys_revenue', -4000000, ${new Date()})
     from billing_accounts where account_id = ${person.account}`
-  expect(await alice('POST', `${path}/refund`, {})).toMatchObject({
+  expect(await alice('POST', `${path}/refund`, { reason })).toMatchObject({
     status: 402,
     body: { code: 'insufficient_credits' },
   })
   for (const amountMicros of ['10010000', '5000001']) {
-    expect((await alice('POST', `${path}/refund`, { amountMicros })).status).toBe(400)
+    expect((await alice('POST', `${path}/refund`, { reason, amountMicros })).status).toBe(400)
   }
-  expect((await alice('POST', `${path}/refund`, { amountMicros: '6000000' })).status).toBe(200)
+  expect((await alice('POST', `${path}/refund`, { reason, amountMicros: '6000000' })).status).toBe(200)
   await eventually(async () => (await person.dollars()) === 0)
   expect(await listed(`?account=${person.account}`)).toMatchObject([
     { id: payment, state: 'credited', refund: { state: 'made', amountMicros: '6000000' } },
@@ -130,7 +131,7 @@ test.each(['drop-after-effect', 'error-after-effect', 'html-503', 'drop-before']
   async (kind) => {
     const { person, payment, path } = await paid(5)
     await shop.fault({ kind, method: 'POST', path: '/v1/refunds' })
-    expect((await alice('POST', `${path}/refund`, {})).status).toBe(200)
+    expect((await alice('POST', `${path}/refund`, { reason })).status).toBe(200)
     await eventually(async () => (await person.dollars()) === 0)
     await shop.quiet()
     expect(await refundsAt(payment)).toHaveLength(1)
@@ -142,19 +143,23 @@ test('a refund that the processor refuses is listed, and may be decided on again
   const { person, payment, path } = await paid(8)
   const body = { error: { type: 'invalid_request_error', message: 'This charge is disputed.' } }
   await shop.fault({ kind: 'status', status: 400, body, method: 'POST', path: '/v1/refunds' })
-  expect((await alice('POST', `${path}/refund`, {})).status).toBe(200)
+  expect((await alice('POST', `${path}/refund`, { reason })).status).toBe(200)
   await eventually(async () => {
     const one = (await listed()).find(({ id }) => id === payment)
     return one?.refund?.state === 'refused'
   })
   expect(await person.dollars()).toBe(8)
-  expect((await alice('POST', `${path}/refund`, { amountMicros: '3000000' })).status).toBe(200)
+  expect((await alice('POST', `${path}/refund`, { reason, amountMicros: '3000000' })).status).toBe(200)
   await eventually(async () => (await person.dollars()) === 5)
 })
 
 test('a payment that there is not is not found', async () => {
   for (const what of ['credit', 'refund']) {
-    const answer = await alice('POST', `/v1/operator/card-payments/pi_unknown/${what}`, {})
+    const answer = await alice(
+      'POST',
+      `/v1/operator/card-payments/pi_unknown/${what}`,
+      what === 'refund' ? { reason } : undefined,
+    )
     expect(answer).toMatchObject({ status: 404, body: { code: 'not_found' } })
   }
 })

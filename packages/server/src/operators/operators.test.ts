@@ -18,6 +18,7 @@ import { openTransport } from '../providers/transport.ts'
 import { actsOf, testOperators } from './test-operators.ts'
 
 const DOLLAR = 1_000_000n
+const reason = 'The payer asked for it.'
 const { url, db } = await testDatabase()
 const owner = openPool(url, { connectionsMax: 2 })
 const chain = await payingChain()
@@ -246,7 +247,10 @@ test('a credited payment is refunded once: out of the account, then returned; sp
   await look()
   const [payment] = (await alice('GET', `/v1/operator/payments?account=${whose}`)).body.payments
   const path = `/v1/operator/payments/${payment.id}`
-  const both = await Promise.all([alice('POST', `${path}/refund`), bob('POST', `${path}/refund`)])
+  const both = await Promise.all([
+    alice('POST', `${path}/refund`, { reason }),
+    bob('POST', `${path}/refund`, { reason }),
+  ])
   for (const answer of both) expect(answer).toMatchObject({ status: 200, body: { state: 'refunding' } })
   expect(await credits(whose)).toBe(0)
   const [deposit] = await listDeposits(deps, whose, 10)
@@ -259,14 +263,14 @@ test('a credited payment is refunded once: out of the account, then returned; sp
     status: 200,
     body: { state: 'returned', account: whose },
   })
-  expect((await alice('POST', `${path}/refund`)).status).toBe(409)
+  expect((await alice('POST', `${path}/refund`, { reason })).status).toBe(409)
 
   const spent = await unclaimed(6n)
   await alice('POST', `${spent.path}/resolve`, { account: whose })
   await owner`
     select ledger_post('spent:1', 'charge', '', ledger_account_id, 'sys_revenue', -1000000, ${now})
     from billing_accounts where account_id = ${whose}`
-  expect(await alice('POST', `${spent.path}/refund`)).toMatchObject({
+  expect(await alice('POST', `${spent.path}/refund`, { reason })).toMatchObject({
     status: 402,
     body: { code: 'insufficient_credits' },
   })

@@ -10,9 +10,11 @@ import {
 } from '../billing/unclaimed-payments.ts'
 import type { Deps } from '../deps.ts'
 import type { Api } from '../platform/http.ts'
+import { Problem } from '../platform/problem.ts'
 import { findFor, requireAccount } from './accounts.ts'
 import { enact } from './acts.ts'
 import { answerRequest, listRequests, noteRequest } from './rights-requests.ts'
+import { capAccount, creditAccount, setStanding, tellOfRefund } from './standings.ts'
 import * as store from './store.ts'
 
 /** Trying again mends what is only slow or away for a moment; after so many times somebody should look. */
@@ -29,6 +31,35 @@ export function operatorRoutes(
     enact(deps, { ...caller, act: 'findAccount', subject: ({ id }: FoundAccount) => id }, (tx) =>
       findFor(deps, tx, body),
     ),
+  )
+  const about = (subject: string, reason: string) => ({ subject, reason })
+  api.on('POST /v1/operator/accounts/:account/standing', ({ caller, params: { account }, body }) =>
+    enact(
+      deps,
+      { ...caller, act: 'setStanding', ...about(`${account}>${body.state}`, body.reason) },
+      (tx, now) => setStanding(deps, tx, { account, ...body, now }),
+    ),
+  )
+  api.on('POST /v1/operator/accounts/:account/caps', ({ caller, params: { account }, body }) => {
+    const { reason, ...caps } = body
+    return enact(deps, { ...caller, act: 'capAccount', ...about(account, reason) }, (tx, now) =>
+      capAccount(deps, tx, { account, caps, reason, now }),
+    )
+  })
+  api.on('POST /v1/operator/accounts/:account/credits', ({ caller, params: { account }, body }) => {
+    const { id, reason } = body
+    return enact(deps, { ...caller, act: 'creditAccount', ...about(`${account}>${id}`, reason) }, (tx, now) =>
+      creditAccount(deps, tx, { account, id, amountMicros: BigInt(body.amountMicros), reason, now }),
+    )
+  })
+  api.on('POST /v1/operator/operations/:operation/retry', ({ caller, params: { operation }, body }) =>
+    enact(deps, { ...caller, act: 'retryOperation', ...about(operation, body.reason) }, async (tx) => {
+      const retried = await store.retryOperation(tx, operation)
+      if (retried) return retried
+      throw new Problem('not_found', 'There is no such work that waits.', {
+        fix: 'See: agentctl operator operations',
+      })
+    }),
   )
   api.on('GET /v1/operator/payments', ({ caller, query }) =>
     enact(deps, { ...caller, act: 'listPayments', subject: query.account ?? '' }, async (tx) => ({
@@ -47,10 +78,12 @@ export function operatorRoutes(
     const sent = await lookAtReturn(deps, { payment, returnedBy: body.returnedBy })
     return enact(deps, act, (tx, now) => resolveReturned(tx, config, { payment, sent, now }))
   })
-  api.on('POST /v1/operator/payments/:payment/refund', ({ caller, params: { payment } }) =>
-    enact(deps, { ...caller, act: 'refundPayment', subject: payment }, (tx, now) =>
-      refundPayment(tx, config, { payment, now }),
-    ),
+  api.on('POST /v1/operator/payments/:payment/refund', ({ caller, params: { payment }, body: { reason } }) =>
+    enact(deps, { ...caller, act: 'refundPayment', ...about(payment, reason) }, async (tx, now) => {
+      const taken = await refundPayment(tx, config, { payment, now })
+      await tellOfRefund(tx, taken, reason, now)
+      return taken
+    }),
   )
   api.on('GET /v1/operator/card-payments', ({ caller, query }) =>
     enact(deps, { ...caller, act: 'listCardPayments', subject: query.account ?? '' }, async (tx) => ({
@@ -63,9 +96,11 @@ export function operatorRoutes(
     ),
   )
   api.on('POST /v1/operator/card-payments/:payment/refund', ({ caller, params: { payment }, body }) =>
-    enact(deps, { ...caller, act: 'refundCardPayment', subject: payment }, (tx, now) =>
-      refundCardPayment(tx, deps, { payment, amountMicros: body.amountMicros, now }),
-    ),
+    enact(deps, { ...caller, act: 'refundCardPayment', ...about(payment, body.reason) }, async (tx, now) => {
+      const given = await refundCardPayment(tx, deps, { payment, amountMicros: body.amountMicros, now })
+      await tellOfRefund(tx, given, body.reason, now)
+      return given
+    }),
   )
   api.on('GET /v1/operator/warm-machines', ({ caller }) =>
     enact(deps, { ...caller, act: 'showWarmMachines', subject: '' }, (tx, now) =>

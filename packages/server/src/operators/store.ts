@@ -2,11 +2,19 @@ import type { Sql } from '../platform/db.ts'
 
 export async function insertAct(
   tx: Sql,
-  a: { id: string; operator: string; act: string; subject: string; outcome: string; now: Date },
+  a: {
+    id: string
+    operator: string
+    act: string
+    subject: string
+    outcome: string
+    reason: string | null
+    now: Date
+  },
 ): Promise<void> {
   await tx`
-    insert into operator_acts (id, operator, act, subject, outcome, at)
-    values (${a.id}, ${a.operator}, ${a.act}, ${a.subject}, ${a.outcome}, ${a.now})`
+    insert into operator_acts (id, operator, act, subject, outcome, reason, at)
+    values (${a.id}, ${a.operator}, ${a.act}, ${a.subject}, ${a.outcome}, ${a.reason}, ${a.now})`
 }
 
 export interface ActRow {
@@ -15,12 +23,13 @@ export interface ActRow {
   act: string
   subject: string
   outcome: string
+  reason: string | null
   at: Date
 }
 
 export function listActs(tx: Sql, limit: number): Promise<ActRow[]> {
   return tx<ActRow[]>`
-    select id, operator, act, subject, outcome, at from operator_acts order by at desc, id limit ${limit}`
+    select id, operator, act, subject, outcome, reason, at from operator_acts order by at desc, id limit ${limit}`
 }
 
 export interface AccountRow {
@@ -57,4 +66,15 @@ export function listStuck(tx: Sql, attemptsMin: number, limit: number): Promise<
     select id, kind, subject, step, attempts, last_error as "lastError", created_at as "createdAt"
     from operations where state = 'pending' and attempts >= ${attemptsMin}
     order by created_at, id limit ${limit}`
+}
+
+/** Makes work that waits for its next try due now; undefined when there is no such work any more. */
+export async function retryOperation(
+  tx: Sql,
+  id: string,
+): Promise<{ id: string; kind: string; subject: string } | undefined> {
+  const [row] = await tx<{ id: string; kind: string; subject: string }[]>`
+    update operations set run_at = least(run_at, clock_timestamp()) where id = ${id} and state = 'pending'
+    returning id, kind, subject`
+  return row
 }

@@ -15,6 +15,7 @@ interface Version {
  */
 export const policyVersions: readonly [Version, ...Version[]] = [
   { lastUpdated: '2026-11-25', hash: '3e38415f0da660e3f70d07b2bd26ea037f2fe4c8a94157202f8feb61c6deab29' },
+  { lastUpdated: '2026-11-26', hash: '5f8515e51cbf6ac7ed57913064c12653a99e825cabbfd08efb3e76235d93dbef' },
 ]
 
 /** Days between the announcement of a text and its own day, at least. */

@@ -140,6 +140,10 @@ export const policy: readonly Section[] = [
       { id: '6n', text: 'Invitations to a namespace are deleted 30 days after they were made.' },
       { id: '6o', text: 'What our own people look at and do is logged, and that log is kept for a year.' },
       {
+        id: '6q',
+        text: 'Of accounts that were banned, keyed hashes of phones and wallets are kept for a year, so that they make no new one.',
+      },
+      {
         id: '6p',
         text: 'Deleted is removed, not hidden; backups of the database end seven days later.',
         notice: true,

@@ -43,6 +43,7 @@ const rows: Readonly<Record<Exclude<PeriodName, 'requestLog' | 'unusedBlobs'>, R
   announcements: {},
   announcementReads: {},
   invitations: { id: 'inv_1', role: 'viewer' },
+  bannedProofs: {},
   operatorActs: {},
 }
 const ordinary = Object.keys(rows) as (keyof typeof rows)[]

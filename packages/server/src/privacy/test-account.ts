@@ -112,6 +112,7 @@ export async function plantAccount(
     created_at: now,
   })
   await insert('announcement_reads', { account_id: id, announcement_id: 'ann_1', read_at: now })
+  await insert('account_standings', { account_id: id, reason: `asked by ${name}`, since: now })
   await insert('spend_limits', { account_id: id, hard_hourly_micros: 5_000_000 })
   await insert('spend_warnings', { account_id: id, about: 'runway', said: '24' })
   await insert('rights_requests', {

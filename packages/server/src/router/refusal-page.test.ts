@@ -58,7 +58,7 @@ test('programs get a problem document', async () => {
   expect(JSON.parse(answer.body)).toMatchInlineSnapshot(`
     {
       "code": "agent_not_running",
-      "detail": "This agent is suspended. The credits of its owner ran out. A deposit brings it back: within the grace period with its files, later without.",
+      "detail": "This agent is suspended. The credits of its owner ran out, or the account was suspended. After the former a deposit brings it back: within the grace period with its files, later without.",
       "fix": "If the agent is yours: agentctl billing deposit 25",
       "reason": "suspended",
       "requestId": "req_1",
@@ -150,7 +150,7 @@ test('each refusal says what happened and what to do', async () => {
     503 starting: This agent is starting. It has not passed its health check yet. → Try again in a few seconds. If the agent is yours: agentctl agents logs hello
     503 failing: This agent keeps failing. Its process ended or does not pass its health check; it is being started again. → Try again in a minute. If the agent is yours: agentctl agents logs hello
     503 stopped: This agent is stopped. Its owner can start it again; its files are kept. → If the agent is yours: agentctl agents start hello
-    503 suspended: This agent is suspended. The credits of its owner ran out. A deposit brings it back: within the grace period with its files, later without. → If the agent is yours: agentctl billing deposit 25
+    503 suspended: This agent is suspended. The credits of its owner ran out, or the account was suspended. After the former a deposit brings it back: within the grace period with its files, later without. → If the agent is yours: agentctl billing deposit 25
     502 unreachable: This agent did not answer. Its machine could not be reached. → Try again in a minute. If the agent is yours: agentctl agents logs hello
     502 closed: This agent did not answer. It closed the connection without an answer. → Try again in a minute. If the agent is yours: agentctl agents logs hello
     502 late: This agent did not answer. It took too long. → Try again in a minute. If the agent is yours: agentctl agents logs hello

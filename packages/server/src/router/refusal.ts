@@ -71,7 +71,7 @@ export function notRunning(absence: Absence, name: string): Refusal {
         ...refusal,
         title: 'This agent is suspended',
         detail:
-          'The credits of its owner ran out. A deposit brings it back: within the grace period with its files, later without.',
+          'The credits of its owner ran out, or the account was suspended. After the former a deposit brings it back: within the grace period with its files, later without.',
         fix: 'If the agent is yours: agentctl billing deposit 25',
       }
   }

@@ -127,6 +127,10 @@ export const expectations: Readonly<Record<string, Expectation>> = {
   runnerAsset: anybody,
 
   findAccount: operator,
+  setStanding: operator,
+  capAccount: operator,
+  creditAccount: operator,
+  retryOperation: operator,
   listPayments: operator,
   resolvePayment: operator,
   refundPayment: operator,

@@ -228,6 +228,7 @@ export function paramOf(name: string, tenant: Tenant, missing: boolean): string 
     payment: 'base:0x1:0',
     erasure: `era_${'0'.repeat(20)}`,
     request: `rrq_${'0'.repeat(20)}`,
+    operation: `op_${'0'.repeat(20)}`,
   }
   const value = there[name]
   if (value === undefined) throw new Error(`Say in matrix.ts what {${name}} of a tenant is.`)

@@ -1,19 +1,22 @@
 import { defineCommand, optional } from '../../command.ts'
 import { Failure } from '../../failure.ts'
-import { dollars } from '../../money.ts'
+import { describeAccount } from '../../operator/account-view.ts'
 import { operatorToken } from '../../operator/operator-api.ts'
 import { readLine } from '../../standard-input.ts'
-import { pairs } from '../../table.ts'
-import { relative } from '../../times.ts'
 
 export const find = defineCommand({
   summary: 'Find an account by its phone, a wallet or its id',
   details:
-    'Without an argument it is asked for, or read from stdin, so that a phone number stays out of the history of the shell.',
-  args: { who: optional('who', 'phone (+82…), wallet (0x…) or account (acc_…)') },
+    'A phone is asked for, or read from stdin: as an argument it would stay in the history of the shell.',
+  args: { who: optional('who', 'wallet (0x…) or account (acc_…)') },
   examples: ['agentctl operator find', 'agentctl operator find acc_4k2x9wq7m1z8c5v3b6n0'],
   async run(ctx, { who }) {
     const credential = operatorToken(ctx)
+    if (who !== undefined && /^[+\d]/.test(who) && !/^0x/i.test(who)) {
+      throw new Failure('usage', 'A phone is not given as an argument: it would stay in the history', {
+        fix: 'Run agentctl operator find without it; it is asked for, or read from stdin.',
+      })
+    }
     const account = await ctx.api('POST /v1/operator/accounts/find', {
       ...credential,
       repeatable: true,
@@ -24,14 +27,7 @@ export const find = defineCommand({
             : await ctx.prompt.text({ message: 'Phone, wallet or account:', flag: 'WHO' })),
       ),
     })
-    ctx.out.result(account, ({ id, createdAt, creditsMicros, loginMethods }) =>
-      pairs([
-        ['account', id],
-        ['made', relative(createdAt, new Date())],
-        ['credits', dollars(creditsMicros)],
-        ['logs in by', loginMethods.join(', ') || 'nothing'],
-      ]),
-    )
+    ctx.out.result(account, describeAccount)
   },
 })
 

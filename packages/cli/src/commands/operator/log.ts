@@ -9,8 +9,15 @@ export const log = defineCommand({
     const found = await ctx.api('GET /v1/operator/acts', operatorToken(ctx))
     ctx.out.result(found, ({ acts }) =>
       table(
-        ['at', 'operator', 'act', 'outcome', 'about'],
-        acts.map(({ at, operator, act, outcome, subject }) => [at, operator, act, outcome, subject || '-']),
+        ['at', 'operator', 'act', 'outcome', 'about', 'why'],
+        acts.map((one) => [
+          one.at,
+          one.operator,
+          one.act,
+          one.outcome,
+          one.subject || '-',
+          one.reason ?? '-',
+        ]),
       ),
     )
   },

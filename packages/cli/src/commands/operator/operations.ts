@@ -5,6 +5,7 @@ import { relative } from '../../times.ts'
 
 export const operations = defineCommand({
   summary: 'List durable work that has failed again and again',
+  details: 'agentctl operator retry tries one again now.',
   examples: ['agentctl operator operations'],
   async run(ctx) {
     const found = await ctx.api('GET /v1/operator/operations', operatorToken(ctx))
@@ -12,7 +13,7 @@ export const operations = defineCommand({
       answer.operations.length === 0
         ? 'None is stuck.'
         : table(
-            ['kind', 'subject', 'step', 'attempts', 'begun', 'last error'],
+            ['kind', 'subject', 'step', 'attempts', 'begun', 'last error', 'operation'],
             answer.operations.map((one) => [
               one.kind,
               one.subject,
@@ -20,6 +21,7 @@ export const operations = defineCommand({
               String(one.attempts),
               relative(one.createdAt, new Date()),
               one.lastError ?? '-',
+              one.id,
             ]),
           ),
     )

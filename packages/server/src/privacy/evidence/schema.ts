@@ -11,7 +11,7 @@ const classesFor: Readonly<Record<Purpose, RegExp>> = {
   authenticate: /^(account\.|pii\.|secret\.|session$|api-key$|login\.challenge$|agent\.metadata$)/,
   provision: /^(agent\.|account\.id$|machine|operation$|schema$|secret\.|catalogue$|erasure$)/,
   pay: /^(billing\.|account\.id$|pii\.wallet$|chain$|agent\.metadata$|request$)/,
-  abuse: /^(catalogue$|login\.|chain$|request|operator\.act$|api-key$|account\.id$)/,
+  abuse: /^(catalogue$|login\.|chain$|request|operator\.act$|api-key$|account\.(id|standing)$)/,
   debug: /^(agent\.|machine$|request|operation$|account\.id$)/,
   notify: /^(notice$|rights\.request$|machine$|account\.id$|billing\.limit$)/,
 }
