@@ -3,7 +3,7 @@ import { hourlyMicros } from '../billing/quotes.ts'
 import { canTakeOn, fundedAmong, listUnpaidSubjects, newRunwayWarnings } from '../billing/runway.ts'
 import type { Deps } from '../deps.ts'
 import { notify } from '../identity/notices.ts'
-import { listHeld } from '../identity/standing-store.ts'
+import { listHeldAccounts } from '../identity/standing.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { type Lease, lockOperation, type Operation, type Outcome } from '../platform/operations.ts'
@@ -74,8 +74,7 @@ async function suspendUnpaid({ db, config }: Parts, lease: Lease, now: Date): Pr
 /** What operators have suspended or banned runs nothing, whatever its credits are; its people were told why. */
 async function suspendHeld({ db, config }: Parts, lease: Lease, now: Date): Promise<void> {
   const { graceDays } = config
-  for (const { accountId, state } of await listHeld(db.jobs)) {
-    if (state === 'good') continue
+  for (const { accountId, state } of await listHeldAccounts(db.jobs)) {
     for (const { id } of await listAwake(db.jobs, accountId)) {
       await lease.write((tx) => suspendAgent(tx, id, { since: now, graceDays, now, why: state }))
     }

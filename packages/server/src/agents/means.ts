@@ -3,7 +3,7 @@ import { dollars, spentBySubject } from '../billing/limits.ts'
 import { hourlyMicros } from '../billing/quotes.ts'
 import { rateOf, requireMeans } from '../billing/runway.ts'
 import type { Deps } from '../deps.ts'
-import { findAccountMadeAt } from '../identity/account-store.ts'
+import { accountMadeAt } from '../identity/accounts.ts'
 import { standingOf } from '../identity/standing.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
@@ -39,7 +39,7 @@ async function requireRoomForMachine(
     })
   }
   if (machines < MACHINES_PER_NEW_ACCOUNT) return
-  const madeAt = await findAccountMadeAt(sql, ownerAccountId)
+  const madeAt = await accountMadeAt(sql, ownerAccountId)
   const oldAt = madeAt && secondsAfter(madeAt, NEW_ACCOUNT_DAYS * 86_400)
   if (oldAt && now >= oldAt) return
   throw new Problem(

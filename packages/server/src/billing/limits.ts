@@ -1,6 +1,5 @@
 import type { Limits } from '@agentctl/contract/billing.ts'
-import { requireGoodStanding, standingOf } from '../identity/standing.ts'
-import { listMonthlyCapped } from '../identity/standing-store.ts'
+import { listMonthlyCaps, requireGoodStanding, standingOf } from '../identity/standing.ts'
 import { startOfMonth } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
@@ -165,7 +164,7 @@ export async function newBreaches(tx: Sql, now: Date): Promise<Breach[]> {
 /** Accounts that have spent what they allow themselves this month. */
 export async function listOverspent(tx: Sql, now: Date): Promise<string[]> {
   const over: string[] = []
-  for (const { accountId, monthlyMaxMicros } of await listMonthlyCapped(tx)) {
+  for (const { accountId, monthlyMaxMicros } of await listMonthlyCaps(tx)) {
     if ((await spentThisMonth(tx, accountId, now)) >= monthlyMaxMicros) over.push(accountId)
   }
   for (const { accountId, hardMonthlyMicros } of await listLimited(tx)) {

@@ -8,7 +8,7 @@ import { Problem } from '../platform/problem.ts'
 import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
 import { requireRecentLogin } from './access.ts'
-import { findAccount, insertAccount, lockAccount } from './account-store.ts'
+import { findAccount, findAccountMadeAt, insertAccount, lockAccount } from './account-store.ts'
 import {
   deletePhone,
   deleteWallet,
@@ -43,6 +43,11 @@ type LoggedIn = Extract<LogInOutcome, { status: 'logged_in' }>
 /** Whose phone or wallet it is, whoever asks. */
 export function findAccountOf(tx: Sql, proof: Proof): Promise<string | undefined> {
   return findAccountByProof(tx, proof)
+}
+
+/** When an account was made, whoever asks. */
+export function accountMadeAt(tx: Sql, accountId: string): Promise<Date | undefined> {
+  return findAccountMadeAt(tx, accountId)
 }
 
 /** What follows a proof: a session of its account, an account where the terms are agreed to, or the question for that. */

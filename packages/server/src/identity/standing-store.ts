@@ -47,9 +47,8 @@ export async function setCaps(
       hourly_max_micros = excluded.hourly_max_micros, monthly_max_micros = excluded.monthly_max_micros`
 }
 
-/** Accounts that may not run anything. */
-export async function listHeld(tx: Sql): Promise<(Pick<StandingRow, 'state'> & { accountId: string })[]> {
-  return tx<(Pick<StandingRow, 'state'> & { accountId: string })[]>`
+export function listHeld(tx: Sql): Promise<{ accountId: string; state: 'suspended' | 'banned' }[]> {
+  return tx<{ accountId: string; state: 'suspended' | 'banned' }[]>`
     select account_id as "accountId", state from account_standings where state <> 'good'`
 }
 

@@ -2,8 +2,7 @@ import type { FoundAccount } from '@agentctl/contract/operators.ts'
 import type { Deps } from '../deps.ts'
 import { findAccountOf } from '../identity/accounts.ts'
 import { hashPhone } from '../identity/phone-login.ts'
-import { standingOf } from '../identity/standing.ts'
-import type { StandingRow } from '../identity/standing-store.ts'
+import { type Standing, standingOf } from '../identity/standing.ts'
 import type { Sql } from '../platform/db.ts'
 import { Problem } from '../platform/problem.ts'
 import { parsePhone } from '../providers/sms/phone.ts'
@@ -38,7 +37,7 @@ async function idOf(
   return findAccountOf(tx, { method: 'phone', phone: hashPhone(deps, phone) })
 }
 
-function shown(row: store.AccountRow | undefined, standing: StandingRow | undefined): FoundAccount {
+function shown(row: store.AccountRow | undefined, standing: Standing | undefined): FoundAccount {
   if (!row) throw new Problem('not_found', 'There is no such account.', { fix: 'Check what you typed in.' })
   return {
     id: row.id,

@@ -2,10 +2,8 @@ import type { FoundAccount, StandingState } from '@agentctl/contract/operators.t
 import { ledgerAccountOf, post } from '../billing/ledger.ts'
 import { dollars } from '../billing/limits.ts'
 import type { Deps } from '../deps.ts'
-import { listWallets } from '../identity/login-method-store.ts'
 import { notify } from '../identity/notices.ts'
-import { walletHashes } from '../identity/standing.ts'
-import * as store from '../identity/standing-store.ts'
+import { decideCaps, decideStanding } from '../identity/standing.ts'
 import type { Sql } from '../platform/db.ts'
 import { findFor, requireAccount } from './accounts.ts'
 
@@ -21,26 +19,10 @@ export async function setStanding(
   { account, state, reason, now }: { account: string; state: StandingState; reason: string; now: Date },
 ): Promise<FoundAccount> {
   await requireAccount(tx, account)
-  if (await store.setState(tx, account, { state, reason, now })) {
-    const hashes = await proofHashes(deps, tx, account)
-    if (state === 'banned') {
-      await store.endAccess(tx, account, now)
-      await store.insertBans(tx, hashes, now)
-    } else {
-      await store.deleteBans(tx, hashes)
-    }
+  if (await decideStanding(deps, tx, { account, state, reason, now })) {
     await notify(tx, { accountId: account, kind: `account_${state}`, ...told(state, reason), now })
   }
   return findFor(deps, tx, { account })
-}
-
-/** Phones as they are stored, whatever pepper that is under; wallets under all of them. */
-async function proofHashes(deps: Parts, tx: Sql, account: string): Promise<Buffer[]> {
-  const wallets = await listWallets(tx, account)
-  return [
-    ...(await store.listPhoneHmacs(tx, account)),
-    ...wallets.flatMap(({ address }) => walletHashes(deps, address)),
-  ]
 }
 
 function told(state: StandingState, reason: string): { message: string; next: string } {
@@ -79,7 +61,7 @@ export async function capAccount(
   const micros = (value: string | null): bigint | null => (value === null ? null : BigInt(value))
   const [hourly, monthly] = [micros(caps.hourlyMaxMicros), micros(caps.monthlyMaxMicros)]
   const { machinesMax } = caps
-  await store.setCaps(tx, account, {
+  await decideCaps(tx, account, {
     machinesMax,
     hourlyMaxMicros: hourly,
     monthlyMaxMicros: monthly,
