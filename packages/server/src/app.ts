@@ -40,9 +40,8 @@ export function createApp(
     clientAddressHeader: deps.config.clientAddressHeader,
     https: deps.config.apiUrl.startsWith('https:'),
     limits,
-    record: requestLog && { clock: deps.clock, answered: requestLog.record },
+    record: requestLog && { clock: deps.clock, answered: [requestLog.record] },
   })
-  // First: it sees what all the others answer.
   privacyRoutes(api, deps)
   api.on('GET /v1/health', async () => {
     await deps.db.ping()

@@ -40,12 +40,11 @@ export function callerGate({ db, clock }: Pick<Deps, 'db' | 'clock'>): Gates['ca
 }
 
 async function sessionCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | undefined> {
-  const presenter = { account: null, presented: hash.toString('hex') }
-  const [session] = await db.read(presenter, (sql) => sessionByHash(sql, hash))
+  const [session] = await db.present(hash, (sql) => sessionByHash(sql, hash))
   const idleSince = secondsAfter(now, -SESSION_LIFETIME.idleSeconds)
   if (!session || session.expiresAt <= now || session.lastUsedAt <= idleSince) return undefined
   if (session.lastUsedAt < hourOf(now)) {
-    await db.as(presenter, (tx) => touchSession(tx, hash, hourOf(now)))
+    await db.as(presenter(hash), (tx) => touchSession(tx, hash, hourOf(now)))
   }
   return {
     accountId: session.accountId,
@@ -58,11 +57,10 @@ async function sessionCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | 
 }
 
 async function keyCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | undefined> {
-  const presenter = { account: null, presented: hash.toString('hex') }
-  const [key] = await db.read(presenter, (sql) => keyByHash(sql, hash))
+  const [key] = await db.present(hash, (sql) => keyByHash(sql, hash))
   if (!key || key.revokedAt || (key.expiresAt && key.expiresAt <= now)) return undefined
   if (!key.lastUsedAt || key.lastUsedAt < hourOf(now)) {
-    await db.as(presenter, (tx) => touchKey(tx, hash, hourOf(now)))
+    await db.as(presenter(hash), (tx) => touchKey(tx, hash, hourOf(now)))
   }
   return {
     accountId: key.accountId,
@@ -73,6 +71,8 @@ async function keyCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | unde
     authenticatedAt: null,
   }
 }
+
+const presenter = (hash: Buffer) => ({ account: null, presented: hash.toString('hex') })
 
 /** Times of use are kept by the hour: enough to find an unused key, too little to follow somebody. */
 function hourOf(time: Date): Date {
@@ -106,11 +106,12 @@ export async function seeNamespace(
   return admitted(namespace, caller, role)
 }
 
-function admitted(
-  namespace: Namespace | undefined,
+/** The namespace that was found, if the caller may enter it with this role. */
+export function admitted<N extends Pick<Namespace, 'id' | 'role'>>(
+  namespace: N | undefined,
   caller: Pick<Caller, 'namespaceId'>,
   role: Role,
-): Namespace {
+): N {
   if (!namespace || (caller.namespaceId !== null && caller.namespaceId !== namespace.id)) {
     throw new Problem('not_found', 'There is no such namespace, or you are not a member of it.', {
       fix: 'See yours: agentctl namespaces list',

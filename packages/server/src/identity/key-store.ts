@@ -21,8 +21,17 @@ const keyColumns = (tx: Sql) => tx`
   k.created_at as "createdAt", k.expires_at as "expiresAt", k.last_used_at as "lastUsedAt",
   k.rotated_at as "rotatedAt", k.revoked_at as "revokedAt"`
 
+/** What every request with a key asks for, and no more. */
+type ShownKey = Pick<
+  KeyRow,
+  'id' | 'accountId' | 'scopes' | 'namespaceId' | 'expiresAt' | 'lastUsedAt' | 'revokedAt'
+>
+
 export const keyByHash = (sql: Sql, hash: Buffer) =>
-  sql<Omit<KeyRow, 'namespace'>[]>`select ${keyColumns(sql)} from api_keys k where k.key_hash = ${hash}`
+  sql<ShownKey[]>`
+    select id, account_id as "accountId", scopes, namespace_id as "namespaceId", expires_at as "expiresAt",
+      last_used_at as "lastUsedAt", revoked_at as "revokedAt"
+    from api_keys where key_hash = ${hash}`
 
 export async function touchKey(tx: Sql, hash: Buffer, usedAt: Date): Promise<void> {
   await tx`update api_keys set last_used_at = ${usedAt} where key_hash = ${hash}`

@@ -1,5 +1,6 @@
 import type { Role } from '@agentctl/contract/endpoint.ts'
 import type { Sql } from '../platform/db.ts'
+import { namespaceOf } from './namespace-store.ts'
 
 export interface MemberRow {
   accountId: string
@@ -11,6 +12,13 @@ export const membersOf = (sql: Sql, namespaceId: string) =>
   sql<MemberRow[]>`
     select account_id as "accountId", role, created_at as "createdAt"
     from members where namespace_id = ${namespaceId} order by created_at, account_id limit 500`
+
+/** The same of a namespace by name or id, with its id and what this account is in it; none where it is no member. */
+export const membersSeen = (sql: Sql, accountId: string, namespace: string) =>
+  sql<(MemberRow & { namespaceId: string; ownRole: Role })[]>`
+    select m.account_id as "accountId", m.role, m.created_at as "createdAt", n.id as "namespaceId", n.role as "ownRole"
+    from (${namespaceOf(sql, accountId, namespace)}) as n join members m on m.namespace_id = n.id
+    order by m.created_at, m.account_id limit 500`
 
 export async function insertMember(
   tx: Sql,

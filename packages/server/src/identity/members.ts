@@ -7,7 +7,7 @@ import { newId } from '../platform/ids.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Secret } from '../platform/secret.ts'
 import { newToken, tokenHash, tokenKind } from '../platform/tokens.ts'
-import { enterNamespace, type Namespace, roleReaches, seeNamespace } from './access.ts'
+import { admitted, enterNamespace, type Namespace, roleReaches } from './access.ts'
 import {
   countOpenInvitations,
   deleteInvitationsBy,
@@ -15,7 +15,14 @@ import {
   insertInvitation,
   markInvitationAccepted,
 } from './invitation-store.ts'
-import { deleteMember, insertMember, type MemberRow, membersOf, setMemberRole } from './member-store.ts'
+import {
+  deleteMember,
+  insertMember,
+  type MemberRow,
+  membersOf,
+  membersSeen,
+  setMemberRole,
+} from './member-store.ts'
 import { countAgents, lockNamespace, namespaceOf, setPayer } from './namespace-store.ts'
 
 type MemberDeps = Pick<Deps, 'db' | 'clock'>
@@ -29,8 +36,13 @@ export async function listMembers(
   caller: Caller,
   namespace: string,
 ): Promise<MemberRow[]> {
-  const { id } = await seeNamespace(db, caller, namespace, 'viewer')
-  return db.read({ account: caller.accountId }, (sql) => membersOf(sql, id))
+  const members = await db.read({ account: caller.accountId }, (sql) =>
+    membersSeen(sql, caller.accountId, namespace),
+  )
+  // Whoever sees a namespace is one of its members, so that none means that there is none.
+  const [own] = members
+  admitted(own && { id: own.namespaceId, role: own.ownRole }, caller, 'viewer')
+  return members
 }
 
 /** A code for one new member. It is shown here and never again. */

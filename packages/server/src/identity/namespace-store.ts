@@ -1,20 +1,17 @@
 import type { Sql } from '../platform/db.ts'
 import type { Namespace } from './access.ts'
 
-const namespaceColumns = (tx: Sql) => tx`
-  n.id, n.name, n.owner_account_id as "ownerAccountId", n.created_at as "createdAt", m.role`
-
 /** By name or id; without either the account's first. Only where the account is a member. */
 export const namespaceOf = (sql: Sql, accountId: string, name: string | undefined) =>
   sql<Namespace[]>`
-    select ${namespaceColumns(sql)}
+    select n.id, n.name, n.owner_account_id as "ownerAccountId", n.created_at as "createdAt", m.role
     from namespaces n join members m on m.namespace_id = n.id and m.account_id = ${accountId}
     where ${name ?? null}::text is null or n.name = ${name ?? null} or n.id = ${name ?? null}
     order by m.created_at, n.id limit 1`
 
 export const namespacesOf = (sql: Sql, accountId: string, namespaceId: string | null) =>
   sql<Namespace[]>`
-    select ${namespaceColumns(sql)}
+    select n.id, n.name, n.owner_account_id as "ownerAccountId", n.created_at as "createdAt", m.role
     from namespaces n join members m on m.namespace_id = n.id and m.account_id = ${accountId}
     where ${namespaceId}::text is null or n.id = ${namespaceId}
     order by m.created_at, n.id limit 200`

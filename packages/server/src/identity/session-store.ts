@@ -16,8 +16,12 @@ const sessionColumns = (tx: Sql) => tx`
   id, account_id as "accountId", login_method as "loginMethod", device, created_at as "createdAt",
   last_used_at as "lastUsedAt", expires_at as "expiresAt", proved_at as "provedAt"`
 
+/** What every request with a session asks for, and no more. */
 export const sessionByHash = (sql: Sql, hash: Buffer) =>
-  sql<SessionRow[]>`select ${sessionColumns(sql)} from sessions where token_hash = ${hash}`
+  sql<Omit<SessionRow, 'loginMethod' | 'device'>[]>`
+    select id, account_id as "accountId", created_at as "createdAt", last_used_at as "lastUsedAt",
+      expires_at as "expiresAt", proved_at as "provedAt"
+    from sessions where token_hash = ${hash}`
 
 export async function touchSession(tx: Sql, hash: Buffer, usedAt: Date): Promise<void> {
   await tx`update sessions set last_used_at = greatest(last_used_at, ${usedAt}) where token_hash = ${hash}`

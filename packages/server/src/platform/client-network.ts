@@ -5,10 +5,11 @@ import { isIPv4, isIPv6 } from 'node:net'
  * whole one to itself and could be somebody else for each request.
  */
 export function clientNetwork(address: string): string {
+  if (isIPv4(address)) return address
   const bare = address.replace(/%.*$/, '').toLowerCase()
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(bare)?.[1]
   if (mapped !== undefined) return mapped
-  if (isIPv4(bare) || !isIPv6(bare)) return bare
+  if (!isIPv6(bare)) return bare
   // The URL parser writes an address in its one shortest form.
   const [head = '', tail] = new URL(`http://[${bare}]`).hostname.slice(1, -1).split('::')
   const before = head === '' ? [] : head.split(':')

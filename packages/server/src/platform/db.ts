@@ -29,6 +29,11 @@ export interface Db {
    * travels in the statement. A query that writes is refused as bad syntax.
    */
   read<T extends readonly Row[]>(caller: Caller, query: (sql: Sql) => postgres.PendingQuery<T>): Promise<T>
+  /**
+   * The same for the one row that a caller shows the secret of. All who ask at once travel in one packet over one
+   * connection, which is what each of them mostly costs: only for a row that is found by one look at an index.
+   */
+  present<T extends readonly Row[]>(hash: Buffer, query: (sql: Sql) => postgres.PendingQuery<T>): Promise<T>
   /** The jobs role: sees all tenants, has narrow grants. */
   jobs: Pool
   /** Runs one transaction of the jobs role. */
@@ -60,6 +65,8 @@ export interface DbLogins {
 const IDLE_IN_TRANSACTION_MS = 30_000
 /** Operators are few, and connections are made when one of them asks for something. */
 const OPERATOR_CONNECTIONS_MAX = 2
+/** So few that what is asked for at once travels in one packet. */
+const READING_CONNECTIONS_MAX = 2
 
 export function openPool(url: string, options: { role?: string; connectionsMax: number }): Pool {
   const address = readDatabaseUrl(url)
@@ -87,25 +94,23 @@ export function openDb(logins: DbLogins): Db {
   const app = logins.app && open(logins.app, 'agentctl_app')
   const jobs = open(logins.jobs, 'agentctl_jobs')
   const operator = logins.operator && open(logins.operator, 'agentctl_operator', OPERATOR_CONNECTIONS_MAX)
-  const appPool = (): Pool => {
-    if (!app) throw new Error('This server answers no callers: it has no DATABASE_APP_URL.')
-    return app
+  const presented = logins.app && open(logins.app, 'agentctl_app', 1)
+  const reads = logins.app && open(logins.app, 'agentctl_app', READING_CONNECTIONS_MAX)
+  const answering = (pool: Pool | undefined): Pool => {
+    if (!pool) throw new Error('This server answers no callers: it has no DATABASE_APP_URL.')
+    return pool
   }
   return {
     async as(caller, run) {
-      return inTransaction(appPool(), (tx) => {
+      return inTransaction(answering(app), (tx) => {
         // Not awaited: it travels in the same packet as the first query of `run`, and if it fails, so does that.
-        tx`select ${entered(tx, caller)}`.catch(() => {})
+        entering(tx, caller).catch(() => {})
         return run(tx)
       })
     },
-    async read(caller, query) {
-      const sql = appPool()
-      // A condition without columns is answered before any row is looked for, and what it sets is gone at the end of
-      // the statement. Were it answered later, the query would see nothing.
-      return sql`
-        select * from (${query(sql)}) as seen where (select ${entered(sql, caller)}) is not null`
-    },
+    read: async (caller, query) => reading(answering(reads), caller, query),
+    present: async (hash, query) =>
+      reading(answering(presented), { account: null, presented: hash.toString('hex') }, query),
     jobs,
     work: (run) => inTransaction(jobs, run),
     async operate(run) {
@@ -120,15 +125,27 @@ export function openDb(logins: DbLogins): Db {
       await jobs`select 1`
     },
     async close() {
-      await Promise.all([app, jobs, operator].map((pool) => pool?.end({ timeout: 5 })))
+      await Promise.all([app, reads, presented, jobs, operator].map((pool) => pool?.end({ timeout: 5 })))
     },
   }
 }
 
 /** Says who is asking until the transaction ends; the policies of the tables ask for it. */
-function entered(sql: Sql, { account, presented }: Caller): postgres.Fragment {
+const entering = (tx: Sql, { account, presented }: Caller) => tx`
+  select set_config('app.account_id', ${account ?? ''}, true), set_config('app.presented', ${presented ?? ''}, true)`
+
+/** Says it in the statement itself. */
+function reading<T extends readonly Row[]>(
+  sql: Pool,
+  { account, presented }: Caller,
+  query: (sql: Sql) => postgres.PendingQuery<T>,
+): postgres.PendingQuery<T> {
+  // A condition without columns is answered before any row is looked for, and what it sets is gone at the end of the
+  // statement. Were it answered later, the query would see nothing.
   return sql`
-    set_config('app.account_id', ${account ?? ''}, true) || set_config('app.presented', ${presented ?? ''}, true)`
+    select * from (${query(sql)}) as seen where (
+      select set_config('app.account_id', ${account ?? ''}, true) || set_config('app.presented', ${presented ?? ''}, true)
+    ) is not null`
 }
 
 async function inTransaction<T>(pool: Pool, run: (tx: Sql) => Promise<T>): Promise<T> {

@@ -88,7 +88,7 @@ export interface AnsweredRequest {
   at: Date
   requestId: string
   /** As the contract declares it; empty for what is no endpoint. */
-  route: string
+  route: RouteOf | ''
   status: number
   durationMs: number
   accountId: string | null
@@ -99,6 +99,8 @@ export interface AnsweredRequest {
 
 export interface Api {
   app: Hono
+  /** Names of the cookies that answers have set since the start. */
+  cookiesSet: ReadonlySet<string>
   /** Mounts the handler of an endpoint that the contract declares. */
   on<R extends RouteOf>(route: R, handler: HandlerOf<R>): void
 }
@@ -111,57 +113,46 @@ export function createApi(deps: {
   https?: boolean
   /** How often somebody may ask; undefined for no limits. */
   limits?: RequestLimits | undefined
-  /** Told of each request that was answered; runners' own calls are left out, which would be most of them. */
-  record?: { clock: Clock; answered(request: AnsweredRequest): void } | undefined
+  /** Told of each request that was answered, in this order. */
+  record?: { clock: Clock; answered: readonly ((request: AnsweredRequest) => void)[] } | undefined
 }): Api {
+  // One handler for each route and none around them: whatever stands around is paid for by every request.
   const app = new Hono()
-  const { record } = deps
-  if (record) {
-    app.use(async (c, next) => {
-      const at = record.clock.now()
-      const begun = performance.now()
-      await next()
-      const { route, caller } = askedOf.get(c.req.raw) ?? { route: '', caller: null }
-      if (route !== '' && endpoints[route].access === 'machine') return
-      const account = caller && 'accountId' in caller ? caller : undefined
-      record.answered({
-        at,
-        requestId: requestIdOf(c),
-        route,
-        status: c.res.status,
-        durationMs: Math.round(performance.now() - begun),
-        accountId: account?.accountId ?? null,
-        credentialId: account?.credentialId ?? null,
-        clientAddress: clientAddress(c, deps.clientAddressHeader),
-      })
-    })
-  }
+  const { limits, record } = deps
   const standing = answerHeaders({ https: deps.https ?? false })
   const mounted: { method: string; path: RegExp }[] = []
+  const cookiesSet = new Set<string>()
 
-  const refuse = (c: Context, problem: Problem): Response => {
-    const requestId = requestIdOf(c)
-    const body = problemBody(problem, requestId)
-    return new Response(JSON.stringify(body), {
-      status: body.status,
-      headers: { ...standing, ...limitHeaders(c), ...problemHeaders(problem, requestId) },
-    })
+  const respond = (body: string | null, status: number, headers: Record<string, string>): Response => {
+    const response = new Response(body, { status, headers })
+    if ('set-cookie' in headers) noteCookies(response)
+    return response
   }
-  const limitHeaders = (c: Context): Record<string, string> => {
-    const turns = turnsOf.get(c.req.raw)
-    return turns && deps.limits ? deps.limits.headers(...turns) : {}
+  const noteCookies = ({ headers }: Response): void => {
+    for (const cookie of headers.getSetCookie()) cookiesSet.add(cookie.split('=')[0] ?? '')
   }
-  const take = (c: Context, ...turns: Turn[]): void => {
-    if (!deps.limits) return
+  const headersFor = ({ requestId, turns }: Asked): Record<string, string> => ({
+    ...standing,
+    ...(limits && turns.length > 0 ? limits.headers(...turns) : undefined),
+    'x-request-id': requestId,
+  })
+  const refuse = (asked: Asked, problem: Problem): Response => {
+    const body = problemBody(problem, asked.requestId)
+    const headers = { ...headersFor(asked), ...problemHeaders(problem, asked.requestId) }
+    return respond(JSON.stringify(body), body.status, headers)
+  }
+  const take = (asked: Asked, ...turns: Turn[]): void => {
+    if (!limits) return
     // Noted first: a refusal tells how much there is as well.
-    turnsOf.set(c.req.raw, [...(turnsOf.get(c.req.raw) ?? []), ...turns])
-    deps.limits.take(...turns)
+    asked.turns.push(...turns)
+    limits.take(...turns)
   }
-
-  const countAddress = (c: Context): string => {
-    const address = clientAddress(c, deps.clientAddressHeader)
-    take(c, { quota: 'address', subject: clientNetwork(address) })
-    return address
+  const problemOf = (error: unknown, { requestId, route }: Asked): Problem => {
+    if (error instanceof Problem) return error
+    deps.log.error('A request failed', { requestId, route, fault: faultOf(error) })
+    return isDatabaseTrouble(error)
+      ? new Problem('unavailable', undefined, { retryAfterSeconds: TROUBLE_SECONDS, cause: error })
+      : new Problem('internal', undefined, { cause: error })
   }
   const noSuchRoute = (c: Context): Problem => {
     const methods = mounted.filter(({ path }) => path.test(c.req.path)).map(({ method }) => method)
@@ -171,34 +162,42 @@ export function createApi(deps: {
       headers: { allow: methods.sort().join(', ') },
     })
   }
-
-  app.notFound((c) => {
-    try {
-      countAddress(c)
-      return refuse(c, noSuchRoute(c))
-    } catch (error) {
-      if (error instanceof Problem) return refuse(c, error)
-      throw error
+  /** Counts the request for its address, has it answered whatever happens, and tells of it. */
+  const attend = async (
+    c: Context,
+    route: RouteOf | '',
+    answer: (asked: Asked) => Promise<Response>,
+  ): Promise<Response> => {
+    const asked: Asked = {
+      requestId: newId('req'),
+      route,
+      caller: null,
+      clientAddress: clientAddress(c, deps.clientAddressHeader),
+      turns: [],
     }
-  })
-  app.onError((error, c) => {
-    if (error instanceof Problem) return refuse(c, error)
-    deps.log.error('A request failed', {
-      requestId: requestIdOf(c),
-      route: c.req.routePath,
-      fault: faultOf(error),
-    })
-    const passes = isDatabaseTrouble(error)
-    return refuse(
-      c,
-      passes
-        ? new Problem('unavailable', undefined, { retryAfterSeconds: TROUBLE_SECONDS, cause: error })
-        : new Problem('internal', undefined, { cause: error }),
-    )
-  })
+    const at = record?.clock.now()
+    const begun = performance.now()
+    let response: Response
+    try {
+      take(asked, { quota: 'address', subject: clientNetwork(asked.clientAddress) })
+      response = await answer(asked)
+    } catch (error) {
+      response = refuse(asked, problemOf(error, asked))
+    }
+    if (record && at) tell(record.answered, asked, { at, begun, status: response.status })
+    return response
+  }
+
+  app.notFound((c) => attend(c, '', async (asked) => refuse(asked, noSuchRoute(c))))
+  app.onError((error, c) =>
+    attend(c, '', async () => {
+      throw error
+    }),
+  )
 
   return {
     app,
+    cookiesSet,
     on(route, handler) {
       const endpoint: Endpoint = endpoints[route]
       const [method = '', path = ''] = route.split(' ')
@@ -207,42 +206,63 @@ export function createApi(deps: {
         const pattern = path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')
         mounted.push({ method, path: new RegExp(`^${pattern}$`) })
       }
-      app.on(method, path, async (c) => {
-        const asked: Asked = { route, caller: null }
-        if (record) askedOf.set(c.req.raw, asked)
-        const address = countAddress(c)
+      const role = typeof endpoint.access === 'object' ? endpoint.access.role : undefined
+      const answerOf = async (c: Context, asked: Asked): Promise<Response> => {
         // Before anything of the request is judged: to whoever may not ask, every other refusal would tell something.
         const caller = await admit(deps.gates, endpoint.access, c)
         asked.caller = caller
-        if (caller && deps.limits) take(c, ...turnsFor(caller))
+        if (caller) take(asked, ...turnsFor(caller))
+        const raw = c.req.raw
         const answer = await handler({
           // The types of the contract are what the schemas have just checked.
           caller: caller as never,
           params: readParams(c.req.param()) as never,
           query: readQuery(endpoint, searchOf(c)) as never,
           idempotencyKey: idempotencyKeyOf(endpoint, c),
-          body: (await readBody(endpoint, c.req.raw)) as never,
-          role: typeof endpoint.access === 'object' ? endpoint.access.role : undefined,
-          requestId: requestIdOf(c),
-          clientAddress: address,
-          raw: c.req.raw,
-          signal: c.req.raw.signal,
+          body: (await readBody(endpoint, raw)) as never,
+          role,
+          requestId: asked.requestId,
+          clientAddress: asked.clientAddress,
+          raw,
+          // Asked for by few, and dear: for it the request is made anew as the platform's own.
+          get signal() {
+            return raw.signal
+          },
         })
-        const headers = { ...standing, ...limitHeaders(c), 'x-request-id': requestIdOf(c) }
+        const headers = headersFor(asked)
         if (answer instanceof Response) {
           for (const [name, value] of Object.entries(headers)) {
             if (!answer.headers.has(name)) answer.headers.set(name, value)
           }
+          noteCookies(answer)
           return answer
         }
-        if (answer === undefined) return new Response(null, { status: 204, headers })
-        return new Response(JSON.stringify(answer), {
-          status: endpoint.status ?? 200,
-          headers: { ...headers, 'content-type': 'application/json' },
-        })
-      })
+        if (answer === undefined) return respond(null, 204, headers)
+        headers['content-type'] = 'application/json'
+        return respond(JSON.stringify(answer), endpoint.status ?? 200, headers)
+      }
+      app.on(method, path, (c) => attend(c, route, (asked) => answerOf(c, asked)))
     },
   }
+}
+
+function tell(
+  listeners: readonly ((request: AnsweredRequest) => void)[],
+  { requestId, route, caller, clientAddress }: Asked,
+  { at, begun, status }: { at: Date; begun: number; status: number },
+): void {
+  const account = caller && 'accountId' in caller ? caller : undefined
+  const answered: AnsweredRequest = {
+    at,
+    requestId,
+    route,
+    status,
+    durationMs: Math.round(performance.now() - begun),
+    accountId: account?.accountId ?? null,
+    credentialId: account?.credentialId ?? null,
+    clientAddress,
+  }
+  for (const listener of listeners) listener(answered)
 }
 
 const noSuchEndpoint = (): Problem =>
@@ -310,21 +330,12 @@ function clientAddress(c: Context, header: string | undefined): string {
   return told ?? env?.incoming?.socket?.remoteAddress ?? '127.0.0.1'
 }
 
-/** Which endpoint a request is for, and who asked, as far as that is known yet. */
+/** A request under way, and who asks, as far as that is known yet. */
 interface Asked {
-  route: RouteOf
+  /** Always of our own making: an id that a caller chose could be that of somebody else's request. */
+  requestId: string
+  route: RouteOf | ''
   caller: Caller | MachineCaller | OperatorCaller | null
-}
-
-const requestIds = new WeakMap<globalThis.Request, string>()
-const askedOf = new WeakMap<globalThis.Request, Asked>()
-const turnsOf = new WeakMap<globalThis.Request, Turn[]>()
-
-/** Always of our own making: an id that a caller chose could be that of somebody else's request. */
-function requestIdOf(c: Context): string {
-  const known = requestIds.get(c.req.raw)
-  if (known) return known
-  const id = newId('req')
-  requestIds.set(c.req.raw, id)
-  return id
+  clientAddress: string
+  turns: Turn[]
 }

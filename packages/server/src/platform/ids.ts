@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 
@@ -34,9 +34,23 @@ export function randomText(length: number, alphabet: string = ALPHABET): string 
   const limit = 256 - (256 % alphabet.length)
   let text = ''
   while (text.length < length) {
-    for (const byte of randomBytes(length * 2)) {
-      if (byte < limit && text.length < length) text += alphabet[byte % alphabet.length]
-    }
+    const byte = randomByte()
+    if (byte < limit) text += alphabet[byte % alphabet.length]
   }
   return text
+}
+
+/** Fetched from the system many at a time: each call costs more than all else about an id. */
+const random = Buffer.alloc(4096)
+let used = random.length
+
+function randomByte(): number {
+  if (used === random.length) {
+    randomFillSync(random)
+    used = 0
+  }
+  const byte = random[used] ?? 0
+  // What became part of a token is not left lying about.
+  random[used++] = 0
+  return byte
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { randomText } from './ids.ts'
 import { Secret } from './secret.ts'
@@ -23,7 +23,7 @@ export function tokenKind(token: string): TokenKind | undefined {
 
 /** What is stored of a token. Its 178 bits need no slow hash, and a slow one could not be looked up. */
 export function tokenHash(token: string): Buffer {
-  return createHash('sha256').update(token).digest()
+  return hash('sha256', token, 'buffer')
 }
 
 function checksum(body: string): string {

@@ -62,7 +62,7 @@ test('of a request its metadata is kept: nothing that was typed into it, and no 
     },
     log,
     clientAddressHeader: 'x-client',
-    record: { clock, answered: requestLog.record },
+    record: { clock, answered: [requestLog.record] },
   })
   api.on('GET /v1/agents/:agent', async () => {
     throw new TypeError('canary-of-a-fault')

@@ -1,3 +1,5 @@
+import { endpoints } from '@agentctl/contract/api.ts'
+import type { Endpoint } from '@agentctl/contract/endpoint.ts'
 import type { Deps } from '../deps.ts'
 import { clientNetwork } from '../platform/client-network.ts'
 import { secondsAfter } from '../platform/clock.ts'
@@ -11,6 +13,7 @@ import { insertRequests, oldestDay, prepareDays, type RequestRow } from './reque
  * last second.
  */
 export interface RequestLog {
+  /** Runners' own calls are left out, which would be most of them. */
   record(request: AnsweredRequest): void
   /** Writes what is waiting; what cannot be written waits on. */
   flush(): Promise<void>
@@ -24,6 +27,11 @@ const WAITING_MAX = 100_000
 const STOP_TRIES = 3
 const LOOK_EVERY_MS = 3_600_000
 const DAY_SECONDS = 86_400
+const OF_MACHINES: ReadonlySet<string> = new Set(
+  Object.entries<Endpoint>(endpoints)
+    .filter(([, { access }]) => access === 'machine')
+    .map(([route]) => route),
+)
 
 export function openRequestLog({
   db,
@@ -35,10 +43,19 @@ export function openRequestLog({
   const preparedDays = new Set<number>()
   let dropped = 0
 
-  const rowOf = ({ clientAddress, ...kept }: AnsweredRequest): RequestRow => ({
-    ...kept,
-    networkHash: pepper.hmac(`network:${clientNetwork(clientAddress)}`).subarray(0, 16),
-  })
+  const rowsOf = (requests: readonly AnsweredRequest[]): RequestRow[] => {
+    // Of a batch most come from few networks.
+    const hashes = new Map<string, Buffer>()
+    const hashOf = (clientAddress: string): Buffer => {
+      let hash = hashes.get(clientAddress)
+      if (!hash) {
+        hash = pepper.hmac(`network:${clientNetwork(clientAddress)}`).subarray(0, 16)
+        hashes.set(clientAddress, hash)
+      }
+      return hash
+    }
+    return requests.map(({ clientAddress, ...kept }) => ({ ...kept, networkHash: hashOf(clientAddress) }))
+  }
   // The days ahead are made by durable work; this is for the first start, and for a clock that was moved.
   const prepare = async (requests: readonly AnsweredRequest[]): Promise<void> => {
     const days = new Set(requests.map(({ at }) => Math.floor(at.getTime() / 1000 / DAY_SECONDS)))
@@ -53,7 +70,7 @@ export function openRequestLog({
     while (waiting.length > 0) {
       const batch = waiting.slice(0, ROWS_AT_ONCE)
       await prepare(batch)
-      await insertRequests(db.jobs, batch.map(rowOf))
+      await insertRequests(db.jobs, rowsOf(batch))
       waiting.splice(0, batch.length)
     }
     if (dropped === 0) return
@@ -92,6 +109,7 @@ export function openRequestLog({
 
   return {
     record(request) {
+      if (OF_MACHINES.has(request.route)) return
       if (waiting.length < WAITING_MAX) waiting.push(request)
       else dropped += 1
     },

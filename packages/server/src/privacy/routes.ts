@@ -14,17 +14,12 @@ export function privacyRoutes(
   deps: Pick<Deps, 'db' | 'clock' | 'config' | 'egress'>,
   published = publication,
 ): void {
-  const cookies = new Set<string>()
-  api.app.use(async (c, next) => {
-    await next()
-    for (const cookie of c.res.headers.getSetCookie()) cookies.add(cookie.split('=')[0] ?? '')
-  })
   const report = keepReport(() =>
     verifyPolicy({
       ...deps,
       text: policiesAt(deps.clock.now(), published).current.text,
       published,
-      cookies: () => [...cookies],
+      cookies: () => [...api.cookiesSet],
       mounted: new Set(api.app.routes.map(({ method, path }) => `${method} ${path}`)),
       ask: async (path) => api.app.request(path),
     }),
