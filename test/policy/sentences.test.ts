@@ -287,6 +287,10 @@ const breaks: Readonly<Record<string, Break[]>> = {
   '7c': [without('POST /v1/account/erasure')],
   '7b': [without('POST /v1/account/phone')],
   '7d': [without('GET /v1/agents/:agent/export')],
+  '7e': [
+    overdue('rightsRequests', { id: 'rrq_old', outcome: 'done' }),
+    row('rights_requests', { id: 'rrq_late', due_at: secondsAfter(now, -1), answered_at: null }),
+  ],
   '8a': [
     async () => {
       const other = createApp(api.deps)

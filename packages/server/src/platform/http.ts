@@ -122,14 +122,21 @@ export function createApi(deps: {
   const standing = answerHeaders({ https: deps.https ?? false })
   const mounted: { method: string; path: RegExp }[] = []
   const cookiesSet = new Set<string>()
+  /** Answers that are known to set none: to look into one costs as much as to write it. */
+  const cookieless = new WeakSet<Response>()
 
   const respond = (body: string | null, status: number, headers: Record<string, string>): Response => {
     const response = new Response(body, { status, headers })
-    if ('set-cookie' in headers) noteCookies(response)
+    if (!('set-cookie' in headers)) cookieless.add(response)
     return response
   }
-  const noteCookies = ({ headers }: Response): void => {
-    for (const cookie of headers.getSetCookie()) cookiesSet.add(cookie.split('=')[0] ?? '')
+  const serve = app.fetch
+  app.fetch = async (...asked) => {
+    const response = await serve(...asked)
+    if (!cookieless.has(response)) {
+      for (const cookie of response.headers.getSetCookie()) cookiesSet.add(cookie.split('=')[0] ?? '')
+    }
+    return response
   }
   const headersFor = ({ requestId, turns }: Asked): Record<string, string> => ({
     ...standing,
@@ -234,7 +241,6 @@ export function createApi(deps: {
           for (const [name, value] of Object.entries(headers)) {
             if (!answer.headers.has(name)) answer.headers.set(name, value)
           }
-          noteCookies(answer)
           return answer
         }
         if (answer === undefined) return respond(null, 204, headers)

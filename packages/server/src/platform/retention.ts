@@ -79,6 +79,8 @@ export const retention = {
   invitations: { sentence: '6n', table: 'invitations', from: 'created_at', days: 30 },
   bannedProofs: { sentence: '6q', table: 'banned_proofs', from: 'banned_at', days: 365 },
   operatorActs: { sentence: '6o', table: 'operator_acts', from: 'at', days: 365 },
+  // Those that nobody has answered yet stay.
+  rightsRequests: { sentence: '7e', table: 'rights_requests', from: 'answered_at', days: 1825 },
 } as const satisfies Record<string, Period>
 
 export type PeriodName = keyof typeof retention

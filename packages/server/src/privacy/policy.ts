@@ -160,7 +160,6 @@ export const policy: readonly Section[] = [
       {
         id: '7e',
         text: 'Write to the address below for any of these, if the tool does not do it for you.',
-        notice: true,
       },
     ],
   },

@@ -45,6 +45,7 @@ const rows: Readonly<Record<Exclude<PeriodName, 'requestLog' | 'unusedBlobs'>, R
   invitations: { id: 'inv_1', role: 'viewer' },
   bannedProofs: {},
   operatorActs: {},
+  rightsRequests: { id: 'rrq_1', outcome: 'done' },
 }
 const ordinary = Object.keys(rows) as (keyof typeof rows)[]
 
@@ -84,6 +85,13 @@ test('each row goes at the end of its period, and not a second before', async ()
   const noted = await sql<{ name: string; count: bigint }[]>`
     select name, purged_count as count from purges where purged_at is not null order by name`
   expect(noted.map(({ name, count }) => [name, count])).toEqual(ordinary.toSorted().map((name) => [name, 1n]))
+})
+
+test('a request about personal data stays until it has been answered, however long that takes', async () => {
+  await plantRow(sql, 'rights_requests', { id: 'rrq_2', answered_at: null, received_at: begin }, begin)
+  now = secondsAfter(begin, 9000 * DAY_SECONDS)
+  await purgeAll(deps)
+  expect(await sql`select id from rights_requests`).toEqual([{ id: 'rrq_2' }])
 })
 
 test('what is not over yet is never old: live work, machines, snapshots that a machine was made of, live domains', async () => {

@@ -7,6 +7,7 @@ import {
   lookAtConfigurations,
   lookAtPeriod,
   lookAtRequestLog,
+  lookAtRightsRequests,
   lookAtSnapshots,
   mayDo,
 } from './store.ts'
@@ -96,6 +97,12 @@ async function configurations({ db }: EvidenceDeps) {
   }
 }
 
+async function rightsRequests(deps: EvidenceDeps) {
+  const { holds, evidence } = await periodsOf('7e')(deps)
+  const { open, overdue } = await lookAtRightsRequests(deps.db.jobs, deps.clock.now())
+  return { holds: holds && overdue === 0, evidence: { ...evidence, open, unansweredInTime: overdue } }
+}
+
 const BOOKS = ['ledger_transactions', 'ledger_entries', 'payments', 'deposits', 'checkouts']
 
 async function billingRecords({ db }: EvidenceDeps) {
@@ -122,4 +129,5 @@ export const retentionChecks: Checks = {
       .filter((sentence) => sentence !== '6e')
       .map((sentence) => [sentence, periodsOf(sentence)]),
   ),
+  '7e': rightsRequests,
 }
