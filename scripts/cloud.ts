@@ -57,6 +57,8 @@ export interface CloudOptions {
   /** Taken as they are; 0 finds free ones. */
   port: number
   routerPort: number
+  /** Where the server tells `/live`, `/ready` and `/metrics`, on this machine only; not at all unless given. */
+  healthPort?: number | undefined
   /** Uses this database instead of the embedded one. */
   databaseUrl?: string | undefined
   log: (line: string) => void
@@ -106,7 +108,10 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const serverEnvironment = environmentOfServer(local, { dataDir, port, routerPort, apiUrl })
   let server: ServerProcess | undefined
   try {
-    if (options.server !== false) server = await startServer(serverEnvironment, { dataDir, log })
+    // Not in the settings that others start servers of their own with: one port takes one server.
+    const told = options.healthPort === undefined ? {} : { HEALTH_PORT: String(options.healthPort) }
+    if (options.server !== false)
+      server = await startServer({ ...serverEnvironment, ...told }, { dataDir, log })
   } catch (error) {
     await local.stop()
     throw error

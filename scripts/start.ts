@@ -11,7 +11,7 @@ const USAGE = `Usage: npm start [-- --once | --bare]
   --once   stop after the job; exit 0 only if every step worked
   --bare   start the platform without the job
 
-Environment: PORT (8787), ROUTER_PORT (PORT + 1), AGENTCTL_DATA_DIR (.agentctl), DATABASE_URL
+Environment: PORT (8787), ROUTER_PORT (PORT + 1), HEALTH_PORT (none), AGENTCTL_DATA_DIR (.agentctl), DATABASE_URL
 `
 
 const root = resolve(import.meta.dirname, '..')
@@ -67,6 +67,7 @@ async function main(): Promise<number> {
     dataDir,
     port,
     routerPort,
+    healthPort: process.env.HEALTH_PORT ? portFrom('HEALTH_PORT', 0) : undefined,
     databaseUrl: process.env.DATABASE_URL,
     log: say,
   })

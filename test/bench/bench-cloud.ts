@@ -17,9 +17,9 @@ export interface BenchCloud {
 }
 
 /** The whole local cloud in a folder of its own, with somebody logged in who can pay. */
-export async function benchCloud(): Promise<BenchCloud> {
+export async function benchCloud(options: { healthPort?: number } = {}): Promise<BenchCloud> {
   const dataDir = mkdtempSync(join(tmpdir(), 'agentctl-bench-cloud-'))
-  const cloud = await startCloud({ dataDir, port: 0, routerPort: 0, log: () => {} })
+  const cloud = await startCloud({ ...options, dataDir, port: 0, routerPort: 0, log: () => {} })
   const [wallet] = cloud.wallets
   const env = {
     ...process.env,

@@ -24,7 +24,7 @@ export default async function requestLog(): Promise<Figure[]> {
   const postgres = await startPostgres({ dataDir, log: () => {} })
   try {
     await migrate(postgres.url)
-    const sql = openPool(postgres.url, { connectionsMax: 2 })
+    const sql = openPool(postgres.url, { connectionsMax: 3 })
     const figures = [...(await writing(sql, dataDir)), ...(await dropping(sql))]
     await sql.end()
     return figures

@@ -39,7 +39,7 @@ describe.runIf(hasKubectl)('deploy/k3s', () => {
     const kinds = Map.groupBy(manifests, ({ kind }) => kind)
     expect(kinds.get('Deployment')?.map(({ metadata }) => metadata.name)).toEqual(['api', 'router', 'worker'])
     expect(kinds.get('Job')?.map(({ metadata }) => metadata.name)).toEqual(['migrate'])
-    expect(kinds.get('NetworkPolicy')?.length).toBe(5)
+    expect(kinds.get('NetworkPolicy')?.length).toBe(6)
     expect(kinds.get('PodDisruptionBudget')?.length).toBe(3)
     for (const { kind, metadata } of manifests) {
       if (kind !== 'Namespace') expect(metadata.namespace).toBe('agentctl')

@@ -14,11 +14,10 @@ import { operatorGate } from './operators/access.ts'
 import { operatorRoutes } from './operators/routes.ts'
 import { page } from './platform/answers.ts'
 import type { MovableClock } from './platform/clock.ts'
-import { createApi } from './platform/http.ts'
+import { type AnsweredRequest, createApi } from './platform/http.ts'
 import type { RequestLimits } from './platform/request-limits.ts'
 import { VERSION } from './platform/version.ts'
 import { wakePurge } from './privacy/operations.ts'
-import type { RequestLog } from './privacy/request-log.ts'
 import { rightsRoutes } from './privacy/rights-routes.ts'
 import { privacyRoutes } from './privacy/routes.ts'
 
@@ -28,7 +27,7 @@ export function createApp(
   movable?: MovableClock,
   stopping: AbortSignal = AbortSignal.abort(),
   limits?: RequestLimits,
-  requestLog?: Pick<RequestLog, 'record'>,
+  answered: readonly ((request: AnsweredRequest) => void)[] = [],
 ): Hono {
   const api = createApi({
     gates: {
@@ -40,7 +39,7 @@ export function createApp(
     clientAddressHeader: deps.config.clientAddressHeader,
     https: deps.config.apiUrl.startsWith('https:'),
     limits,
-    record: requestLog && { clock: deps.clock, answered: [requestLog.record] },
+    record: { clock: deps.clock, answered },
   })
   privacyRoutes(api, deps)
   api.on('GET /v1/health', async () => {

@@ -6,6 +6,7 @@ import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
 import { domainWork, scheduleDomainWork } from './domains/operations.ts'
+import { showState } from './operators/state-metrics.ts'
 import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
 import type { Config, Role } from './platform/config.ts'
@@ -16,8 +17,10 @@ import { closeServer, listen } from './platform/http-server.ts'
 import { checkKeys } from './platform/key-check.ts'
 import { openKeyring, openPepper } from './platform/keyring.ts'
 import type { Log } from './platform/log.ts'
+import { type Metrics, openMetrics } from './platform/metrics.ts'
 import { awaitMigrations, migrate } from './platform/migrate.ts'
 import { startWorker } from './platform/operations.ts'
+import { countProcess, countRequests, measuredDb } from './platform/process-metrics.ts'
 import { openRequestLimits } from './platform/request-limits.ts'
 import type { Secret } from './platform/secret.ts'
 import { privacyWork, schedulePrivacyWork } from './privacy/operations.ts'
@@ -32,6 +35,7 @@ import { openEdgeProbe } from './providers/dns/edge-probe.ts'
 import { keepPreparing } from './providers/dns/keep-preparing.ts'
 import { openLiveDns } from './providers/dns/live-dns.ts'
 import { openMachines } from './providers/machines/vultr.ts'
+import { measuredTransport } from './providers/measured-transport.ts'
 import { processorHosts } from './providers/processors.ts'
 import { openSms, TWILIO_FIELDS } from './providers/sms/twilio.ts'
 import { openTransport, type Transport } from './providers/transport.ts'
@@ -61,14 +65,17 @@ export async function startServer({
 }): Promise<RunningServer> {
   const plays = (role: Role): boolean => chosen.includes(role)
   if (config.databaseUrl) await migrate(config.databaseUrl.reveal())
-  const db = openDb({
+  const metrics = openMetrics()
+  countProcess(metrics)
+  const pools = openDb({
     app: plays('api') ? loginOf(config, config.databaseAppUrl) : undefined,
     jobs: loginOf(config, config.databaseJobsUrl),
     operator:
       plays('api') && config.operators.length > 0 ? loginOf(config, config.databaseOperatorUrl) : undefined,
     connectionsMax: 10,
   })
-  const transport = openTransport(allowedHosts(config, plays))
+  const db = measuredDb(pools, metrics)
+  const transport = measuredTransport(openTransport(allowedHosts(config, plays)), metrics)
   const stops: Stop[] = [() => db.close(), () => transport.close()]
   /** The last that was started stops first; what it works with is there until then. */
   const stopAll = async (): Promise<void> => {
@@ -86,20 +93,21 @@ export async function startServer({
     if (plays('api') || plays('worker')) {
       const common = openCommon(basis, transport)
       if (pepper)
-        started.push(await startApi({ ...common, pepper, sms: openSms({ config, transport, log }) }))
+        started.push(await startApi({ ...common, pepper, sms: openSms({ config, transport, log }) }, metrics))
       if (plays('worker')) {
         const working = await startWork({ ...common, machines: openMachines(config, { transport, log }) })
         alive.push(working.isAlive)
         started.push(working.stop)
+        showState(common, metrics)
       }
     }
     if (plays('router')) {
-      const router = await startRouter(basis)
+      const router = await startRouter({ ...basis, metrics })
       started.push(() => router.close())
     }
     stops.push(() => Promise.allSettled(started.map((stop) => stop())).then(() => {}))
     if (config.healthPort !== undefined) {
-      const asked = { db, host: config.host, port: config.healthPort }
+      const asked = { db, host: config.host, port: config.healthPort, metrics }
       const health = await tellHealth(asked, () => alive.every((isAlive) => isAlive()))
       stops.unshift(() => health.close())
       stops.push(async () => health.retire())
@@ -154,7 +162,7 @@ function openCommon(basis: Basis, transport: Transport): Common {
   }
 }
 
-async function startApi(deps: Omit<Deps, 'machines'>): Promise<Stop> {
+async function startApi(deps: Omit<Deps, 'machines'>, metrics: Metrics): Promise<Stop> {
   const { config, log } = deps
   // At the start, so that this server can give out later what others order with the same programs now.
   openAssets(config).catch((error: unknown) => {
@@ -166,7 +174,7 @@ async function startApi(deps: Omit<Deps, 'machines'>): Promise<Stop> {
   const limits = openRequestLimits(deps, config.requestsPerMinute)
   const movable = config.clockFile ? fileClock(config.clockFile) : undefined
   const requestLog = openRequestLog(deps)
-  const app = createApp(deps, movable, stopping.signal, limits, requestLog)
+  const app = createApp(deps, movable, stopping.signal, limits, [countRequests(metrics), requestLog.record])
   const http = await listen(app.fetch, config.host, config.port)
   return async () => {
     stopping.abort()

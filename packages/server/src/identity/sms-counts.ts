@@ -11,8 +11,11 @@ const LOOK_BACK_MS = 6 * 3_600_000
 /** Counts a code that is about to be paid for; the answer is how many there were within a day, in all countries. */
 export async function countSend(tx: Sql, country: string, now: Date): Promise<number> {
   await addSend(tx, country, stepOf(now))
-  return sumSends(tx, before(now, DAY_MS))
+  return sentWithinDay(tx, now)
 }
+
+/** How many codes were sent within a day, in all countries. */
+export const sentWithinDay = (tx: Sql, now: Date): Promise<number> => sumSends(tx, before(now, DAY_MS))
 
 export async function uncountSend(tx: Sql, country: string, now: Date): Promise<void> {
   await removeSend(tx, country, stepOf(now))

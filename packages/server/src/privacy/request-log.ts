@@ -22,6 +22,8 @@ export interface RequestLog {
 
 const FLUSH_EVERY_MS = 1000
 export const ROWS_AT_ONCE = 2000
+/** Statements at once: the database writes one while the next is put together. */
+const LANES = 3
 /** While the database is away; then the newest are dropped, and it is said how many. */
 const WAITING_MAX = 100_000
 const STOP_TRIES = 3
@@ -68,10 +70,16 @@ export function openRequestLog({
   }
   const writeWaiting = async (): Promise<void> => {
     while (waiting.length > 0) {
-      const batch = waiting.slice(0, ROWS_AT_ONCE)
-      await prepare(batch)
-      await insertRequests(db.jobs, rowsOf(batch))
-      waiting.splice(0, batch.length)
+      const taken = waiting.slice(0, LANES * ROWS_AT_ONCE)
+      await prepare(taken)
+      const lanes: Promise<void>[] = []
+      for (let at = 0; at < taken.length; at += ROWS_AT_ONCE) {
+        lanes.push(insertRequests(db.jobs, rowsOf(taken.slice(at, at + ROWS_AT_ONCE))))
+      }
+      // If one of them fails all wait on: what was written will be the same row once more.
+      const failed = (await Promise.allSettled(lanes)).find(({ status }) => status === 'rejected')
+      if (failed?.status === 'rejected') throw failed.reason
+      waiting.splice(0, taken.length)
     }
     if (dropped === 0) return
     log.error('Requests were not logged: too many waited for the database', { count: dropped })

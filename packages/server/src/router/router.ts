@@ -5,6 +5,7 @@ import type { Deps } from '../deps.ts'
 import { probeAnswer, probePath } from '../domains/records.ts'
 import { faultOf } from '../platform/fault.ts'
 import { newId } from '../platform/ids.ts'
+import type { Metrics } from '../platform/metrics.ts'
 import { readTarget } from './agent-host.ts'
 import { carry, type Exchange, MachineConnections, PATIENCE, type Patience } from './exchange.ts'
 import { framingOf, headersForAgent } from './forwarded-headers.ts'
@@ -34,7 +35,7 @@ const HEADER_BYTES_MAX = 32 * 1024
 
 /** Carries traffic from the address of each agent to the runner on its machine, both ways as a stream. */
 export async function startRouter(
-  deps: Pick<Deps, 'db' | 'config' | 'clock' | 'log' | 'keyring'>,
+  deps: Pick<Deps, 'db' | 'config' | 'clock' | 'log' | 'keyring'> & { metrics?: Metrics },
   patience: Patience = PATIENCE,
 ): Promise<Router> {
   const { config } = deps
@@ -43,6 +44,7 @@ export async function startRouter(
   const tunnels = new Set<Socket>()
   let draining = false
   const desk = { ...deps, table, connections, patience }
+  const count = deps.metrics && countAnswers(deps.metrics)
   const server = createServer({
     keepAliveTimeout: KEEP_ALIVE_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
@@ -54,7 +56,10 @@ export async function startRouter(
   })
   server.on('request', (incoming, response) => {
     // A connection that was busy when the stop began is idle after its answer, and would be kept alive.
-    response.once('close', () => draining && setImmediate(() => server.closeIdleConnections()))
+    response.once('close', () => {
+      if (draining) setImmediate(() => server.closeIdleConnections())
+      count?.(response.statusCode)
+    })
     void answer(desk, incoming, response, {})
   })
   server.on('checkContinue', (incoming, response) => {
@@ -94,6 +99,16 @@ interface Desk extends Pick<Deps, 'config' | 'log'> {
 interface Wish {
   expectsContinue?: true
   upgrade?: { socket: Socket; head: Buffer }
+}
+
+/** By class of status: which agent it was would be a series for each. */
+function countAnswers(metrics: Metrics): (status: number) => void {
+  const answers = metrics.counter(
+    'agentctl_router_answers_total',
+    'Requests to agents, by what was answered.',
+  )
+  const counters = [0, 1, 2, 3, 4, 5].map((hundreds) => answers({ status: `${hundreds}xx` }))
+  return (status) => counters[Math.floor(status / 100)]?.add()
 }
 
 async function answer(
