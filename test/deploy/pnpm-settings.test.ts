@@ -64,11 +64,15 @@ test('a package with a script that nobody has read stops the installation, and i
     const { packages, patchedDependencies, ...rest } = settings
     write('pnpm-workspace.yaml', { ...rest, allowBuilds: { ...rest.allowBuilds, ...allowBuilds } })
     rmSync(join(folder, 'node_modules'), { recursive: true, force: true })
-    const { status, stdout, stderr } = spawnSync('npx', ['--yes', packageManager, 'install', '--offline', '--no-frozen-lockfile'], {
-      cwd: folder,
-      encoding: 'utf8',
-      env: { ...process.env, CI: 'true' },
-    })
+    const { status, stdout, stderr } = spawnSync(
+      'npx',
+      ['--yes', packageManager, 'install', '--offline', '--no-frozen-lockfile'],
+      {
+        cwd: folder,
+        encoding: 'utf8',
+        env: { ...process.env, CI: 'true' },
+      },
+    )
     return { status, said: stdout + stderr }
   }
   try {

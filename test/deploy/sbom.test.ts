@@ -50,8 +50,8 @@ test('each is what the schema of CycloneDX asks for, and one that is not is refu
     expect(validate.errors, what).toBeNull()
   }
   const broken = structuredClone(billFor('cli'))
-  ;(broken.components[0] as { name?: string }).name = undefined
-  expect(validate(JSON.parse(JSON.stringify(broken)))).toBe(false)
+  Reflect.deleteProperty(broken.components[0] ?? {}, 'name')
+  expect(validate(broken)).toBe(false)
 })
 
 test('the same lockfile makes the same bytes', () => {
