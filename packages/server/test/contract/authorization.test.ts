@@ -98,25 +98,10 @@ describe('the matrix turns red when', () => {
 })
 
 /** A database that says of no key and no session that it has ended. */
-function endless({ deps }: ServedApi): Pick<Deps['db'], 'as' | 'read'> {
+function endless({ deps }: ServedApi): Pick<Deps['db'], 'present'> {
   const unending = (row: unknown): object => ({ ...(row as object), expiresAt: null, revokedAt: null })
   return {
-    read: async (caller, query) => (await deps.db.read(caller, query)).map(unending) as never,
-    as: (caller, run) =>
-      deps.db.as(caller, (tx) => {
-        const asking = ((...query: Parameters<Sql>) => {
-          const pending = (tx as unknown as (...query: unknown[]) => PromiseLike<unknown[]>)(...query)
-          const read = pending.then.bind(pending)
-          const changed = (rows: unknown): unknown =>
-            Array.isArray(rows) ? Object.assign(rows, rows.map(unending)) : rows
-          return Object.assign(pending, {
-            // biome-ignore lint/suspicious/noThenProperty: a query is a promise, and this one answers otherwise
-            then: (done?: (rows: unknown) => unknown, failed?: () => unknown) =>
-              read((rows) => done?.(changed(rows)), failed),
-          })
-        }) as unknown as Sql
-        return run(asking)
-      }),
+    present: async (hash, query) => (await deps.db.present(hash, query)).map(unending) as never,
   }
 }
 
