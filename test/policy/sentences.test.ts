@@ -95,6 +95,14 @@ const telling =
     await transport.send({ method: 'POST', url: `${url}/v1/anything`, body, timeoutMs: 5000 })
     return { deps: { egress: transport.egress, config: { ...deps.config, ...config } } }
   }
+/** Calls a processor by a transport that would tell it anything. */
+const unguarded =
+  (url: string, config: Partial<EvidenceDeps['config']> = {}): Break =>
+  async () => {
+    const transport = openTransport({ processors: [url], infrastructure: [] })
+    transports.push(transport)
+    return { deps: { egress: transport.egress, config: { ...deps.config, ...config } } }
+  }
 /** A row whose time was over two hours ago, as if nothing had deleted it. */
 const overdue = (name: PeriodName, values: Record<string, unknown> = {}): Break => {
   const { table, from, days }: Period = retention[name]
@@ -170,15 +178,19 @@ const breaks: Readonly<Record<string, Break[]>> = {
     instead({ text: policy.filter(({ title }) => title !== 'Who works for us') }),
   ],
   '2h': [usedFor('marketing')],
-  '3a': [telling(twilio.baseUrl, 'To=%2B821055550100&FriendlyName=alice')],
+  '3a': [telling(twilio.baseUrl, 'To=%2B821055550100&FriendlyName=alice'), unguarded(twilio.baseUrl)],
   '3b': [
     written('paid with 4242424242424242'),
     telling(stripe?.baseUrl ?? '', 'mode=payment&customer_email=alice%40example.com'),
+    unguarded(stripe?.baseUrl ?? ''),
   ],
   '3c': [
     telling(stripe?.baseUrl ?? '', '{"hostname":"bot.example.com","account":"acc_1"}', {
       stripe: undefined,
       cloudflare: { baseUrl: stripe?.baseUrl ?? '' } as never,
+    }),
+    unguarded('https://api.cloudflare.com', {
+      cloudflare: { baseUrl: 'https://api.cloudflare.com' } as never,
     }),
   ],
   '3d': [
@@ -187,6 +199,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
       `alter table machines add constraint machines_region_check check (region = 'icn')`,
     ),
     row('machines', { id: 'mch_nrt', region: 'nrt', state: 'deleted', deleted_at: now }),
+    unguarded(api.deps.config.vultr.baseUrl),
   ],
   '4b': [
     statements(

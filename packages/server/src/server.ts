@@ -36,8 +36,8 @@ import { keepPreparing } from './providers/dns/keep-preparing.ts'
 import { openLiveDns } from './providers/dns/live-dns.ts'
 import { openMachines } from './providers/machines/vultr.ts'
 import { measuredTransport } from './providers/measured-transport.ts'
-import { processorHosts } from './providers/processors.ts'
-import { openSms, TWILIO_FIELDS } from './providers/sms/twilio.ts'
+import { allowedHosts, processorHosts } from './providers/processors.ts'
+import { openSms } from './providers/sms/twilio.ts'
 import { openTransport, type Transport } from './providers/transport.ts'
 import { startRouter } from './router/router.ts'
 
@@ -75,7 +75,7 @@ export async function startServer({
     connectionsMax: 10,
   })
   const db = measuredDb(pools, metrics)
-  const transport = measuredTransport(openTransport(allowedHosts(config, plays)), metrics)
+  const transport = measuredTransport(openTransport(hostsOf(config, plays)), metrics)
   const stops: Stop[] = [() => db.close(), () => transport.close()]
   /** The last that was started stops first; what it works with is there until then. */
   const stopAll = async (): Promise<void> => {
@@ -132,17 +132,13 @@ function loginOf({ databaseUrl }: Config, own: Secret | undefined): RoleLogin {
 }
 
 /** Policy 2g, role by role: who carries traffic calls nobody, and only who works reaches the machines. */
-function allowedHosts(config: Config, plays: (role: Role) => boolean): Parameters<typeof openTransport>[0] {
-  if (!plays('api') && !plays('worker')) return { processors: [], infrastructure: [] }
+function hostsOf(config: Config, plays: (role: Role) => boolean): Parameters<typeof openTransport>[0] {
+  if (!plays('api') && !plays('worker')) return allowedHosts([], [])
   const own: Readonly<Record<string, boolean>> = { Twilio: plays('api'), Vultr: plays('worker') }
   const processors = processorHosts(config).filter(
     ({ name, what }) => what === 'files' || (own[name] ?? true),
   )
-  return {
-    processors: processors.map(({ baseUrl }) => baseUrl),
-    infrastructure: [config.chain.rpcUrl],
-    fields: plays('api') ? { [config.twilio.baseUrl]: TWILIO_FIELDS } : {},
-  }
+  return allowedHosts(processors, [config.chain.rpcUrl])
 }
 
 function openCommon(basis: Basis, transport: Transport): Common {

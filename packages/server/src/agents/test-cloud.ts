@@ -23,7 +23,7 @@ import { openKeyring } from '../platform/keyring.ts'
 import { silentLog } from '../platform/log.ts'
 import { startOperation, startWorker, type Work, type Worker } from '../platform/operations.ts'
 import type { WarmMachines } from '../platform/warm-config.ts'
-import { openMachines } from '../providers/machines/vultr.ts'
+import { openMachines, VULTR_FIELDS } from '../providers/machines/vultr.ts'
 import { openTransport } from '../providers/transport.ts'
 import { blobHeader } from './blob-stream.ts'
 import { wakeKeepWarm } from './keep-warm-operation.ts'
@@ -165,7 +165,11 @@ export async function testCloud({
     MACHINE_NODE_FILE: programs.nodeFile ?? program('node'),
     MACHINE_RUNNER_FILE: programs.runnerFile ?? program('runner.cjs'),
   })
-  const transport = openTransport({ processors: [vultr.url], infrastructure: [] })
+  const transport = openTransport({
+    processors: [vultr.url],
+    infrastructure: [],
+    fields: { [vultr.url]: VULTR_FIELDS },
+  })
   afterAll(() => transport.close())
   const deps: Parts = {
     config,

@@ -17,7 +17,7 @@ import type { Deps } from '../deps.ts'
 import type { Config } from '../platform/config.ts'
 import { newId } from '../platform/ids.ts'
 import { Secret } from '../platform/secret.ts'
-import { openHostnames } from '../providers/dns/cloudflare.ts'
+import { CLOUDFLARE_FIELDS, openHostnames } from '../providers/dns/cloudflare.ts'
 import { openEdgeProbe } from '../providers/dns/edge-probe.ts'
 import { openLiveDns } from '../providers/dns/live-dns.ts'
 import { openTransport } from '../providers/transport.ts'
@@ -78,7 +78,11 @@ export async function testDomains({
       edgeCaFile: edge.caFile,
     },
   }
-  const transport = openTransport({ processors: [standIn.url], infrastructure: [] })
+  const transport = openTransport({
+    processors: [standIn.url],
+    infrastructure: [],
+    fields: { [standIn.url]: CLOUDFLARE_FIELDS },
+  })
   const liveDns = openLiveDns(more.domains.dnsServers)
   const extended = (deps: TestCloud['deps']): TestDomains['deps'] => {
     const config = { ...deps.config, ...more, routerPort: 0 }

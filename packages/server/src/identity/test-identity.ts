@@ -13,7 +13,7 @@ import { createApi } from '../platform/http.ts'
 import { openPepper, type Pepper } from '../platform/keyring.ts'
 import { jsonLog } from '../platform/log.ts'
 import { openChain } from '../providers/chain/evm.ts'
-import { openSms } from '../providers/sms/twilio.ts'
+import { openSms, TWILIO_FIELDS } from '../providers/sms/twilio.ts'
 import { openTransport } from '../providers/transport.ts'
 import { callerGate } from './access.ts'
 import { identityRoutes } from './routes.ts'
@@ -104,6 +104,7 @@ export async function testIdentity(
   const transport = openTransport({
     processors: [config.twilio.baseUrl],
     infrastructure: [config.chain.rpcUrl],
+    fields: { [config.twilio.baseUrl]: TWILIO_FIELDS },
   })
   const peppers = (keys: { id: string; key: string }[]): Pepper => {
     const path = join(dataDir, 'pepper.json')

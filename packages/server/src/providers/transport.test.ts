@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { fetchOver, openTransport } from './transport.ts'
 
 let requests = 0
@@ -31,6 +31,55 @@ test('only the configured hosts are called', async () => {
     await expect(get(elsewhere)).rejects.toMatchObject({ code: 'host_not_allowed' })
   }
   expect(requests).toBe(before)
+})
+
+describe('a processor is told nothing but what it may be:', () => {
+  const guarded = openTransport({
+    processors: [url],
+    infrastructure: [],
+    fields: { [url]: ['To', 'items.name', 'items.price.cents', 'page'] },
+  })
+  afterAll(() => guarded.close())
+  const post = (body: string | Uint8Array, query = '') =>
+    guarded.send({ method: 'POST', url: `${url}/x${query}`, body, timeoutMs: 5_000 })
+
+  test.each<[string, string | Uint8Array, string?]>([
+    ['a form', 'To=%2B82&items[0][name]=a&items[1][price][cents]=5'],
+    ['JSON', '{"To":"+82","items":[{"name":"a","price":{"cents":5}},{"name":"b"}]}'],
+    ['bytes', Buffer.from('{"To":"+82"}')],
+    ['a query', '', '?page=2'],
+  ])('%s of these fields is sent', async (_, body, query) => {
+    const before = requests
+    await post(body, query)
+    expect(requests).toBe(before + 1)
+  })
+
+  test.each<[string, string | Uint8Array, string?]>([
+    ['another field of a form', 'To=1&email=alice%40example.com'],
+    ['another one inside', 'items[0][email]=alice'],
+    ['another one of JSON', '{"To":"1","email":"alice"}'],
+    ['another one deep inside', '{"items":[{"name":"a"},{"price":{"cents":5,"for":"alice"}}]}'],
+    ['another one in a list', '[{"email":"alice"}]'],
+    ['another one that is empty', '{"metadata":{}}'],
+    ['a value where fields should be', '{"items":"alice"}'],
+    ['another one in bytes', Buffer.from('{"email":"alice"}')],
+    ['another one in the query', '', '?email=alice'],
+    ['bytes that are no text', Buffer.from([0xff, 0xfe])],
+    ['JSON that cannot be read', '{"email'],
+    ['text', 'alice'],
+  ])('%s is refused before it leaves', async (_, body, query) => {
+    const before = [requests, guarded.egress.refused(), guarded.egress.told(url)]
+    await expect(post(body, query)).rejects.toMatchObject({
+      code: 'field_not_allowed',
+      mayHaveBeenSent: false,
+    })
+    expect([requests, guarded.egress.refused() - 1, guarded.egress.told(url)]).toEqual(before)
+  })
+
+  test('what it was told is known by name', () => {
+    expect(guarded.egress.told(url)).toEqual(['To', 'items.name', 'items.price.cents', 'page'])
+    expect(guarded.egress.tellable(url)).toEqual(['To', 'items.name', 'items.price.cents', 'page'])
+  })
 })
 
 test('a redirect is an answer, not a way to another host', async () => {

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { Agent, request } from 'undici'
+import { fieldsOf } from './fields.ts'
 
 export interface OutgoingCall {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -55,6 +56,8 @@ export interface Egress {
   readonly infrastructure: readonly string[]
   /** Names of the fields that were sent to a processor's origin since the start, sorted; never their values. */
   told(origin: string): string[]
+  /** The only fields that may be sent to it; undefined: any may. */
+  tellable(origin: string): readonly string[] | undefined
   /** How many calls were refused because of their host, or of a field. */
   refused(): number
 }
@@ -94,7 +97,7 @@ const ANSWER_BYTES_MAX = 8 * 1024 * 1024
 export function openTransport(allowed: {
   processors: readonly string[]
   infrastructure: readonly string[]
-  /** For some of the processors: the only fields that may be sent there. */
+  /** For processors, by their base URLs: the only fields that may be sent there, as `fieldsOf` names them. */
   fields?: Readonly<Record<string, readonly string[]>>
 }): Transport {
   const originsOf = (urls: readonly string[]): string[] => [
@@ -103,23 +106,26 @@ export function openTransport(allowed: {
   const processors = originsOf(allowed.processors)
   const infrastructure = originsOf(allowed.infrastructure)
   const origins = new Set([...processors, ...infrastructure])
-  const fields = new Map(
-    Object.entries(allowed.fields ?? {}).map(([url, names]) => [new URL(url).origin, new Set(names)]),
-  )
+  const fields = new Map<string, Set<string>>()
+  for (const [url, names] of Object.entries(allowed.fields ?? {})) {
+    const { origin } = new URL(url)
+    fields.set(origin, new Set([...(fields.get(origin) ?? []), ...names]))
+  }
   const told = new Map(processors.map((origin) => [origin, new Set<string>()]))
   let refused = 0
-  const admit = (url: string, body: unknown): void => {
+  const refuse = (code: string): never => {
+    refused += 1
+    throw new TransportError(code)
+  }
+  const admit = (url: string, body: string | Uint8Array | undefined): void => {
     const { origin, searchParams } = new URL(url)
-    const code = origins.has(origin) ? undefined : 'host_not_allowed'
+    if (!origins.has(origin)) refuse('host_not_allowed')
     const sent = told.get(origin)
-    const names = sent ? [...searchParams.keys(), ...fieldsOf(body)] : []
-    const allowedNames = fields.get(origin)
-    const isTooMuch = allowedNames !== undefined && names.some((name) => !allowedNames.has(name))
-    if (code || isTooMuch) {
-      refused += 1
-      throw new TransportError(code ?? 'field_not_allowed')
-    }
-    for (const name of names) sent?.add(name)
+    if (!sent) return
+    const names = fieldsOf(searchParams, body)
+    const tellable = fields.get(origin)
+    if (tellable && (!names || names.some((name) => !tellable.has(name)))) refuse('field_not_allowed')
+    for (const name of names ?? []) sent.add(name)
   }
   const dispatcher = new Agent({ connect: { timeout: 5_000 }, maxResponseSize: ANSWER_BYTES_MAX })
   const streams = new Agent({ connect: { timeout: 5_000 } })
@@ -128,6 +134,10 @@ export function openTransport(allowed: {
       processors,
       infrastructure,
       told: (origin) => [...(told.get(origin) ?? [])].sort(),
+      tellable: (origin) => {
+        const names = fields.get(origin)
+        return names && [...names].sort()
+      },
       refused: () => refused,
     },
     async send({ method, url, headers, body, timeoutMs, signal }) {
@@ -204,20 +214,6 @@ export function fetchOver(transport: Pick<Transport, 'send'>, timeoutMs: number)
     return new Response(bodiless ? null : answer.body, { status: answer.status, headers: answer.headers })
   }
 }
-
-/** Names in a body of JSON or of a form, without what is nested; none for bytes. */
-function fieldsOf(body: unknown): string[] {
-  if (typeof body !== 'string' || body === '') return []
-  if (!body.startsWith('{')) return [...new Set(new URLSearchParams(body).keys())].map(topOf)
-  try {
-    return Object.keys(JSON.parse(body))
-  } catch {
-    return []
-  }
-}
-
-/** `line_items[0][price]` is a part of `line_items`. */
-const topOf = (name: string): string => name.replace(/\[.*$/s, '')
 
 function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'failed'

@@ -22,6 +22,7 @@ import { openTransfers } from '../../src/providers/chain/transfers.ts'
 import type { Hostnames } from '../../src/providers/dns/cloudflare.ts'
 import type { LiveDns } from '../../src/providers/dns/live-dns.ts'
 import { openMachines } from '../../src/providers/machines/vultr.ts'
+import { allowedHosts, processorHosts } from '../../src/providers/processors.ts'
 import { openSms } from '../../src/providers/sms/twilio.ts'
 import { openTransport } from '../../src/providers/transport.ts'
 
@@ -94,7 +95,7 @@ export async function servedApi(): Promise<ServedApi> {
   const log = jsonLog((line) => {
     logged += line
   })
-  const transport = openTransport({ processors: [twilio.url, stripe.url], infrastructure: [NOBODY] })
+  const transport = openTransport(allowedHosts(processorHosts(config), [NOBODY]))
   const sql = openPool(database.url, { connectionsMax: 2 })
   afterAll(async () => {
     await Promise.all([twilio.stop(), stripe.stop(), sql.end({ timeout: 5 }), transport.close()])

@@ -13,7 +13,7 @@ import { type Caller, createApi } from '../../platform/http.ts'
 import { newId } from '../../platform/ids.ts'
 import { jsonLog } from '../../platform/log.ts'
 import { startWorker, type Work, type Worker } from '../../platform/operations.ts'
-import { openCards } from '../../providers/cards/stripe.ts'
+import { openCards, STRIPE_FIELDS } from '../../providers/cards/stripe.ts'
 import { openTransport } from '../../providers/transport.ts'
 import { cardWork } from '../card-operations.ts'
 import { cardRoutes } from '../card-routes.ts'
@@ -59,7 +59,11 @@ export async function cardShop({
   const log = jsonLog((line) => {
     logged += line
   })
-  const transport = openTransport({ processors: [stripe.url], infrastructure: [] })
+  const transport = openTransport({
+    processors: [stripe.url],
+    infrastructure: [],
+    fields: { [stripe.url]: STRIPE_FIELDS },
+  })
   const cards = config.stripe && openCards({ stripe: config.stripe, transport, log, timeoutMs })
   const deps = { config, db: database.db, clock, log, cards }
   const callers = new Map<string, Caller>()

@@ -1,19 +1,38 @@
-import { processorHosts } from '../../providers/processors.ts'
+import { type ProcessorHost, processorHosts } from '../../providers/processors.ts'
 import { processors } from '../policy.ts'
 import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
 import { listConstraints, lookAtMachines, sumLeaks } from './store.ts'
 
-/** Fields by which a person could be told of; only the one who sends codes is told a phone. */
-const PERSONAL = /^(?:customer_)?(?:e-?mail|phone|name|address|wallet|account|account_id|birth.*)$/i
-
-const originsOf = ({ config }: Pick<EvidenceDeps, 'config'>, name: string): string[] =>
-  processorHosts(config)
-    .filter((host) => host.name === name)
-    .map(({ baseUrl }) => new URL(baseUrl).origin)
-
-const toldTo = (deps: EvidenceDeps, name: string): string[] => [
-  ...new Set(originsOf(deps, name).flatMap((origin) => deps.egress.told(origin))),
-]
+/** Whether the one who works for us under this name was told what is declared and nothing else, and cannot be. */
+const toldOnly =
+  (name: ProcessorHost['name']): Check =>
+  async ({ config, egress }) => {
+    const hosts = processorHosts(config).filter((host) => host.name === name)
+    const told = new Set<string>()
+    const more = new Set<string>()
+    const unguarded: string[] = []
+    for (const { baseUrl, fields } of hosts) {
+      const { origin, host } = new URL(baseUrl)
+      const sent = egress.told(origin)
+      const tellable = egress.tellable(origin)
+      // A server that does not call it at all cannot tell it anything.
+      if (egress.processors.includes(origin) && !tellable?.every((field) => fields.includes(field)))
+        unguarded.push(host)
+      for (const field of sent) {
+        told.add(field)
+        if (!fields.includes(field)) more.add(field)
+      }
+    }
+    return {
+      holds: more.size === 0 && unguarded.length === 0,
+      evidence: {
+        used: hosts.length > 0,
+        fieldsTold: [...told].sort().join(', '),
+        moreThanNeeded: [...more].sort().join(', '),
+        hostsThatMayBeToldMore: unguarded.join(', '),
+      },
+    }
+  }
 
 async function nobodyElse(deps: EvidenceDeps) {
   const { egress, config, text } = deps
@@ -36,33 +55,8 @@ async function nobodyElse(deps: EvidenceDeps) {
   }
 }
 
-async function codes(deps: EvidenceDeps) {
-  const told = toldTo(deps, 'Twilio')
-  const allowed = new Set(['To', 'Channel', 'VerificationSid', 'Code', 'Status'])
-  const more = told.filter((field) => !allowed.has(field))
-  return {
-    holds: more.length === 0 && originsOf(deps, 'Twilio').length === 1,
-    evidence: { fieldsTold: told.join(', '), moreThanNeeded: more.join(', ') },
-  }
-}
-
-const knowsNobody =
-  (name: keyof typeof processors, except: readonly string[] = []): Check =>
-  async (deps) => {
-    const told = toldTo(deps, name)
-    const personal = told.filter((field) => PERSONAL.test(field) && !except.includes(field))
-    return {
-      holds: personal.length === 0,
-      evidence: {
-        used: originsOf(deps, name).length > 0,
-        fieldsTold: told.join(', '),
-        aboutPeople: personal.join(', '),
-      },
-    }
-  }
-
 async function cards(deps: EvidenceDeps) {
-  const { holds, evidence } = await knowsNobody('Stripe')(deps)
+  const { holds, evidence } = await toldOnly('Stripe')(deps)
   const leaks = await once(deps, sumLeaks)
   return {
     holds: holds && leaks.cards === '',
@@ -72,20 +66,20 @@ async function cards(deps: EvidenceDeps) {
 
 async function seoul(deps: EvidenceDeps) {
   const { db } = deps
+  const told = await toldOnly('Vultr')(deps)
   const { machines, elsewhere } = await once(deps, lookAtMachines)
   const rules = await listConstraints(db.jobs, 'machines')
   const enforced = rules.some((rule) => /^CHECK \(\(region = 'icn'::text\)\)$/.test(rule))
   return {
-    holds: elsewhere === 0 && enforced,
-    evidence: { machines, elsewhere, enforcedByTheDatabase: enforced },
+    holds: elsewhere === 0 && enforced && told.holds,
+    evidence: { ...told.evidence, machines, elsewhere, enforcedByTheDatabase: enforced },
   }
 }
 
 export const processorChecks: Checks = {
   '2g': nobodyElse,
-  '3a': codes,
+  '3a': toldOnly('Twilio'),
   '3b': cards,
-  // There, a name is that of a record.
-  '3c': knowsNobody('Cloudflare', ['name']),
+  '3c': toldOnly('Cloudflare'),
   '3d': seoul,
 }

@@ -9,12 +9,16 @@ import { newId } from '../../platform/ids.ts'
 import { jsonLog, silentLog } from '../../platform/log.ts'
 import { Secret } from '../../platform/secret.ts'
 import { openTransport, type StreamedCall, type Transport } from '../transport.ts'
-import { s3Blobs } from './s3.ts'
+import { S3_FIELDS, s3Blobs } from './s3.ts'
 import { readListing } from './s3-listing.ts'
 import { startTestS3 } from './test-s3.ts'
 
 const s3 = await startTestS3()
-const real = openTransport({ processors: [s3.bucket.endpoint], infrastructure: [] })
+const real = openTransport({
+  processors: [s3.bucket.endpoint],
+  infrastructure: [],
+  fields: { [s3.bucket.endpoint]: S3_FIELDS },
+})
 /** The same, but a silence is over sooner. */
 const transport: Pick<Transport, 'stream'> = {
   stream: (call: StreamedCall) => real.stream({ ...call, idleMs: 200 }),

@@ -6,13 +6,17 @@ import { afterAll } from 'vitest'
 import type { Config } from '../../platform/config.ts'
 import { Secret } from '../../platform/secret.ts'
 import { openTransport } from '../transport.ts'
-import { openHostnames } from './cloudflare.ts'
+import { CLOUDFLARE_FIELDS, openHostnames } from './cloudflare.ts'
 
 /** Cloudflare for the tests of one file: the stand-in, and the server's own client of it. */
 export async function cloudflareForTests() {
   const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-cloudflare-'))
   const standIn = await startCloudflare({ dataDir: folder, log: () => {} })
-  const transport = openTransport({ processors: [standIn.url, 'http://127.0.0.1:1'], infrastructure: [] })
+  const transport = openTransport({
+    processors: [standIn.url, 'http://127.0.0.1:1'],
+    infrastructure: [],
+    fields: { [standIn.url]: CLOUDFLARE_FIELDS },
+  })
   afterAll(async () => {
     await transport.close()
     await standIn.stop()

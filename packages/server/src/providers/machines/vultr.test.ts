@@ -6,11 +6,15 @@ import { afterAll, afterEach, expect, test } from 'vitest'
 import { Problem } from '../../platform/problem.ts'
 import { Secret } from '../../platform/secret.ts'
 import { openTransport } from '../transport.ts'
-import { openMachines } from './vultr.ts'
+import { openMachines, VULTR_FIELDS } from './vultr.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-vultr-'))
 const vultr = await startVultr({ dataDir: folder, log: () => {} })
-const transport = openTransport({ processors: [vultr.url], infrastructure: [] })
+const transport = openTransport({
+  processors: [vultr.url],
+  infrastructure: [],
+  fields: { [vultr.url]: VULTR_FIELDS },
+})
 afterAll(async () => {
   await transport.close()
   await vultr.stop()
