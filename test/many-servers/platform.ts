@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, openSync, readFileSync } from 'node:fs'
+import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { freePort } from '@agentctl/localcloud/free-port.ts'
 import { keepFile } from '@agentctl/localcloud/kept-file.ts'
@@ -61,7 +61,7 @@ export class Platform {
     }
   }
 
-  static async start(folder: string): Promise<Platform> {
+  static async start(folder: string, ofEach = 2): Promise<Platform> {
     const [cloud, s3] = await Promise.all([
       startCloud({
         dataDir: join(folder, 'cloud'),
@@ -73,7 +73,7 @@ export class Platform {
       startTestS3(),
     ])
     const platform = new Platform(folder, cloud, s3)
-    platform.run('--migrate')
+    writeFileSync(join(folder, 'migrate.log'), platform.run('--migrate'))
     for (const role of ['agentctl_app', 'agentctl_jobs', 'agentctl_operator']) {
       await platform.sql.unsafe(`alter role ${role} login password 'of-${role}'`)
     }
@@ -83,7 +83,7 @@ export class Platform {
     ] as const) {
       platform.#balancers.set(role, await balance(Number(port), []))
     }
-    await platform.fill(2)
+    await platform.fill(ofEach)
     return platform
   }
 

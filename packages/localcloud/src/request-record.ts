@@ -15,7 +15,8 @@ export interface RecordedRequest {
 }
 
 const KEPT = 2_000
-const KEPT_BODY_CHARACTERS = 16_384
+/** The script of a machine, in base64, is the longest. */
+const KEPT_BODY_CHARACTERS = 65_536
 
 /** The last requests that a stand-in was sent. The secret in an Authorization header is not kept. */
 export class RequestRecord {

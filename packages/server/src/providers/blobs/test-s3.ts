@@ -10,6 +10,8 @@ import { Secret } from '../../platform/secret.ts'
 
 export interface TestS3 {
   bucket: S3Bucket
+  /** Where it keeps everything. */
+  directory: string
   /** Answers the next request in place of the store; undefined passes it on. */
   fault: ((incoming: IncomingMessage, response: ServerResponse) => void) | undefined
   /** Methods of the requests that came, oldest first. */
@@ -57,6 +59,7 @@ export async function startTestS3(): Promise<TestS3> {
       accessKeyId: 'S3RVER',
       secretAccessKey: new Secret('S3RVER'),
     },
+    directory,
     fault: undefined,
     seen: [],
     async stop() {
