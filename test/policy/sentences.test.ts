@@ -1,12 +1,14 @@
 import { PolicyReport } from '@agentctl/contract/policy.ts'
 import { createApp } from '@agentctl/server/app.ts'
 import { secondsAfter } from '@agentctl/server/platform/clock.ts'
+import { logLine } from '@agentctl/server/platform/log.ts'
 import { DAY_SECONDS, type Period, type PeriodName, retention } from '@agentctl/server/platform/retention.ts'
+import { ERASURE_KIND } from '@agentctl/server/privacy/erasure-kind.ts'
 import type { EvidenceDeps } from '@agentctl/server/privacy/evidence/check.ts'
 import { policy } from '@agentctl/server/privacy/policy.ts'
 import { plant } from '@agentctl/server/privacy/test-rows.ts'
 import { checks, verifyPolicy } from '@agentctl/server/privacy/verification.ts'
-import { TWILIO_FIELDS } from '@agentctl/server/providers/sms/twilio.ts'
+import { TWILIO_FIELDS } from '@agentctl/server/providers/processors.ts'
 import { openTransport } from '@agentctl/server/providers/transport.ts'
 import { afterAll, describe, expect, test } from 'vitest'
 import { servedApi } from '../../packages/server/test/contract/served-api.ts'
@@ -18,6 +20,7 @@ const deps: EvidenceDeps = {
   text: policy,
   mounted: new Set(api.app.routes.map(({ method, path }) => `${method} ${path}`)),
   ask: async (path) => api.app.request(path),
+  logLine,
   cookies: () => [],
 }
 const now = api.deps.clock.now()
@@ -163,6 +166,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
        comment on column request_log.body is 'class=request; purpose=debug; retention=90d; export=yes; erase=delete'`,
       'alter table request_log drop column body',
     ),
+    instead({ logLine: (message, fields) => JSON.stringify({ message, ...fields }) }),
   ],
   '2a': [usedFor('authenticate')],
   '2b': [usedFor('provision')],
@@ -296,8 +300,26 @@ const breaks: Readonly<Record<string, Break[]>> = {
   '6n': [overdue('invitations', { id: 'inv_old', role: 'viewer' })],
   '6o': [overdue('operatorActs')],
   '6q': [overdue('bannedProofs')],
-  '7a': [without('GET /v1/account/export')],
-  '7c': [without('POST /v1/account/erasure')],
+  '7a': [
+    without('GET /v1/account/export'),
+    statements(
+      "update account_tables set is_own = '' where name = 'notices'",
+      "update account_tables set is_own = 'account_id = $1' where name = 'notices'",
+    ),
+  ],
+  '7c': [
+    without('POST /v1/account/erasure'),
+    statements(
+      "update account_tables set is_own = '' where name = 'notices'",
+      "update account_tables set is_own = 'account_id = $1' where name = 'notices'",
+    ),
+    row('operations', {
+      id: 'op_erasing',
+      kind: ERASURE_KIND,
+      state: 'pending',
+      created_at: secondsAfter(now, -8 * DAY_SECONDS),
+    }),
+  ],
   '7b': [without('POST /v1/account/phone')],
   '7d': [without('GET /v1/agents/:agent/export')],
   '7e': [

@@ -102,6 +102,15 @@ export function jsonLog(write: (line: string) => void): Log {
   return logTo({ write })
 }
 
+/** One line as any log of this server would write it, for who wants to see what it lets through. */
+export function logLine(message: string, fields: Readonly<Record<string, unknown>>): string {
+  let line = ''
+  jsonLog((written) => {
+    line = written
+  }).info(message, fields as LogFields)
+  return line
+}
+
 /** JSON lines on the standard output. Each is written before the call returns, so that no end of the process loses one. */
 export function standardLog(): Log {
   const stream = destination({ dest: 1, sync: true })

@@ -2,6 +2,7 @@ import type { Deps } from '../deps.ts'
 import { enact } from '../operators/acts.ts'
 import { page } from '../platform/answers.ts'
 import type { Api } from '../platform/http.ts'
+import { logLine } from '../platform/log.ts'
 import { policyPage } from './policy-page.ts'
 import { policiesAt, publication } from './policy-versions.ts'
 import { listRequestsOf } from './request-log-store.ts'
@@ -20,6 +21,7 @@ export function privacyRoutes(
       text: policiesAt(deps.clock.now(), published).current.text,
       published,
       cookies: () => [...api.cookiesSet],
+      logLine,
       mounted: new Set(api.app.routes.map(({ method, path }) => `${method} ${path}`)),
       ask: async (path) => api.app.request(path),
     }),

@@ -1,9 +1,26 @@
 import type { Config } from '../platform/config.ts'
-import { S3_FIELDS } from './blobs/s3.ts'
-import { STRIPE_FIELDS } from './cards/stripe.ts'
-import { CLOUDFLARE_FIELDS } from './dns/cloudflare.ts'
-import { VULTR_FIELDS } from './machines/vultr.ts'
-import { TWILIO_FIELDS } from './sms/twilio.ts'
+
+// Policy 3: all that each of them is ever told, as `fieldsOf` names it; the transport refuses anything else.
+export const TWILIO_FIELDS = ['To', 'Channel', 'VerificationSid', 'Code', 'Status']
+export const STRIPE_FIELDS = [
+  ...['mode', 'client_reference_id', 'metadata.checkout', 'payment_intent_data.metadata.checkout'],
+  ...['line_items.quantity', 'line_items.price_data.currency', 'line_items.price_data.unit_amount'],
+  ...['line_items.price_data.product_data.name', 'expires_at', 'success_url', 'cancel_url'],
+  ...['payment_intent', 'amount', 'metadata.decided_by'],
+  ...['expand', 'limit', 'starting_after', 'types', 'created.gte'],
+]
+export const CLOUDFLARE_FIELDS = [
+  ...['hostname', 'ssl.method', 'ssl.type', 'ssl.settings.min_tls_version', 'origin'],
+  ...['name', 'type', 'content', 'proxied', 'ttl', 'comment'],
+  ...['page', 'per_page', 'hostname.exact', 'name.exact', 'comment.startswith'],
+]
+export const VULTR_FIELDS = [
+  ...['region', 'plan', 'os_id', 'snapshot_id', 'label', 'hostname', 'user_data', 'attach_vpc', 'tags'],
+  ...['firewall_group_id', 'enable_ipv6', 'backups', 'activation_email', 'user_scheme'],
+  ...['instance_id', 'description', 'tag', 'per_page', 'cursor', 'date_range'],
+]
+/** Of a store of files; contents go by their hashes. */
+export const S3_FIELDS = ['prefix', 'marker', 'max-keys']
 
 /** Somebody who works for us, by the name that the policy gives them. */
 export interface ProcessorHost {

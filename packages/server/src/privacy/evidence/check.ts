@@ -17,6 +17,8 @@ export type EvidenceDeps = Pick<Deps, 'db' | 'clock' | 'config' | 'egress'> & {
   mounted: ReadonlySet<string>
   /** Asks this server for one of its pages. */
   ask(path: string): Promise<Response>
+  /** What the log makes of a message and these fields. */
+  logLine(message: string, fields: Readonly<Record<string, string>>): string
   /** Names of the cookies that this server has set since its start. */
   cookies(): readonly string[]
   /** The text whose evidence is asked for. */

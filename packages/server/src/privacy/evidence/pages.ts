@@ -1,5 +1,8 @@
+import { secondsAfter } from '../../platform/clock.ts'
+import { DAY_SECONDS } from '../../platform/retention.ts'
 import { hashOfText, policiesAt, publication } from '../policy-versions.ts'
-import type { Check, Checks, EvidenceDeps } from './check.ts'
+import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
+import { type Column, listAccountTables, listColumns, lookAtErasures } from './store.ts'
 
 /** The one cookie that the console may set. */
 const SESSION_COOKIE = '__Host-actl'
@@ -53,10 +56,51 @@ const offered =
     }
   }
 
+/** Longer than Cloudflare and Vultr can be away without anybody noticing. */
+const ERASED_WITHIN_SECONDS = 7 * DAY_SECONDS
+
+/** What the comments of the columns promise can only be kept for tables whose rows are known to be somebody's. */
+async function access(deps: EvidenceDeps) {
+  const { holds, evidence } = await offered('GET /v1/account/export')(deps)
+  const own = new Set(await once(deps, listAccountTables))
+  const exported = (await once(deps, listColumns)).filter((column) => column.export === 'yes')
+  const unreachable = exported.filter(({ table }) => !own.has(table))
+  return {
+    holds: holds && exported.length > 0 && unreachable.length === 0,
+    evidence: { ...evidence, columnsExported: exported.length, notReached: namesOf(unreachable) },
+  }
+}
+
+async function erasure(deps: EvidenceDeps) {
+  const { holds, evidence } = await offered('GET /v1/account/erasure-plan', 'POST /v1/account/erasure')(deps)
+  const own = new Set(await once(deps, listAccountTables))
+  const naming = (await once(deps, listColumns)).filter(
+    (column) => column.class === 'account.id' && column.erase === 'delete',
+  )
+  const unreachable = naming.filter(({ table }) => !own.has(table))
+  const { underWay, late } = await lookAtErasures(
+    deps.db.jobs,
+    secondsAfter(deps.clock.now(), -ERASED_WITHIN_SECONDS),
+  )
+  return {
+    holds: holds && naming.length > 0 && unreachable.length === 0 && late === 0,
+    evidence: {
+      ...evidence,
+      columnsThatGoWithTheAccount: naming.length,
+      notReached: namesOf(unreachable),
+      underWay,
+      underWayForOverAWeek: late,
+    },
+  }
+}
+
+const namesOf = (columns: readonly Column[]): string =>
+  columns.map(({ table, column }) => `${table}.${column}`).join(', ')
+
 export const pageChecks: Checks = {
-  '7a': offered('GET /v1/account/export'),
+  '7a': access,
   '7b': offered('POST /v1/account/phone', 'POST /v1/account/wallets'),
-  '7c': offered('GET /v1/account/erasure-plan', 'POST /v1/account/erasure'),
+  '7c': erasure,
   '7d': offered('GET /v1/agents/:agent/export'),
   '8a': cookies,
   '8b': nothingFromElsewhere,

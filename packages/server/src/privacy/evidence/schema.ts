@@ -116,12 +116,27 @@ const REQUEST_FIELDS = new Set(
   'at request_id route status duration_ms account_id credential_id network_hash'.split(' '),
 )
 
+/** What somebody may have sent, of nobody: under a name of its own, and under names that a line of the log may have. */
+const CONTENTS = {
+  body: '{"phone":"+821055500000"}',
+  accountId: '+821055500000',
+  route: '/v1/agents?code=123456',
+  step: '4242424242424242',
+  fault: 'actl_k_000000000000000000000000000000000000',
+}
+
 async function requestMetadata(deps: EvidenceDeps) {
   const columns = (await once(deps, listColumns)).filter(({ table }) => table === 'request_log')
   const more = columns.filter(({ column }) => !REQUEST_FIELDS.has(column))
+  const line = deps.logLine('A line for the evidence', CONTENTS)
+  const told = Object.entries(CONTENTS).filter(([, value]) => line.includes(value))
   return {
-    holds: columns.length > 0 && more.length === 0,
-    evidence: { fields: columns.map(({ column }) => column).join(', '), notMetadata: named(more) },
+    holds: columns.length > 0 && more.length === 0 && line !== '' && told.length === 0,
+    evidence: {
+      fields: columns.map(({ column }) => column).join(', '),
+      notMetadata: named(more),
+      contentsThatALogLineShows: told.map(([name]) => name).join(', '),
+    },
   }
 }
 

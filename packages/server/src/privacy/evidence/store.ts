@@ -1,6 +1,7 @@
 import type { Sql } from '../../platform/db.ts'
 import { purgedUntil } from '../../platform/purges.ts'
 import { type Period, type PeriodName, retention } from '../../platform/retention.ts'
+import { ERASURE_KIND } from '../erasure-kind.ts'
 
 /** A column of the live database, and what its comment says about it. */
 export interface Column {
@@ -29,6 +30,20 @@ export async function listColumns(sql: Sql): Promise<Column[]> {
       and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
     order by n.nspname, c.relname, a.attnum`
   return rows.map((row) => ({ ...row, purposes: row.purposes.split(',').filter((one) => one !== '') }))
+}
+
+/** Tables of which it is known which rows are an account's: what is exported and erased comes from there. */
+export async function listAccountTables(sql: Sql): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`select name from account_tables where is_own <> ''`
+  return rows.map(({ name }) => name)
+}
+
+/** Erasures that are under way, and those of them that began before a moment. */
+export async function lookAtErasures(sql: Sql, before: Date): Promise<{ underWay: number; late: number }> {
+  const [row] = await sql`
+    select count(*)::int as "underWay", (count(*) filter (where created_at < ${before}))::int as late
+    from operations where kind = ${ERASURE_KIND} and state = 'pending'`
+  return row as never
 }
 
 /** Tables with what they are for, in the words of the migrations. */

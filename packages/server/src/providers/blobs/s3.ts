@@ -6,9 +6,6 @@ import { Problem } from '../../platform/problem.ts'
 import { callS3, iterate, type S3Answer, type S3Connection, textOf } from './s3-call.ts'
 import { readErrorCode, readListing } from './s3-listing.ts'
 
-/** Policy 3d: all that the store is asked besides for contents by their hashes; the transport refuses anything else. */
-export const S3_FIELDS = ['prefix', 'marker', 'max-keys']
-
 /** Of one listing, as S3 limits it. */
 const KEYS_AT_ONCE = 1000
 const DELETIONS_AT_ONCE = 8

@@ -72,15 +72,6 @@ export interface Cards {
   listEvents(since: Date): Promise<CardEvent[]>
 }
 
-/** Policy 3b: all that this processor is ever told by us; the transport refuses anything else. */
-export const STRIPE_FIELDS = [
-  ...['mode', 'client_reference_id', 'metadata.checkout', 'payment_intent_data.metadata.checkout'],
-  ...['line_items.quantity', 'line_items.price_data.currency', 'line_items.price_data.unit_amount'],
-  ...['line_items.price_data.product_data.name', 'expires_at', 'success_url', 'cancel_url'],
-  ...['payment_intent', 'amount', 'metadata.decided_by'],
-  ...['expand', 'limit', 'starting_after', 'types', 'created.gte'],
-]
-
 const TIMEOUT_MS = 8_000
 const PAGE = 100
 

@@ -62,12 +62,6 @@ export interface Hostnames {
  * CNAME is all that a customer has to make.
  */
 const SSL = { method: 'http', type: 'dv', settings: { min_tls_version: '1.2' } } as const
-/** Policy 3c: all that this processor is ever told; the transport refuses anything else. */
-export const CLOUDFLARE_FIELDS = [
-  ...['hostname', 'ssl.method', 'ssl.type', 'ssl.settings.min_tls_version', 'origin'],
-  ...['name', 'type', 'content', 'proxied', 'ttl', 'comment'],
-  ...['page', 'per_page', 'hostname.exact', 'name.exact', 'comment.startswith'],
-]
 const PER_PAGE = 50
 const DUPLICATE_HOSTNAME = 1406
 

@@ -5,8 +5,9 @@ import { startCloudflare } from '@agentctl/localcloud/cloudflare/cloudflare.ts'
 import { afterAll } from 'vitest'
 import type { Config } from '../../platform/config.ts'
 import { Secret } from '../../platform/secret.ts'
+import { CLOUDFLARE_FIELDS } from '../processors.ts'
 import { openTransport } from '../transport.ts'
-import { CLOUDFLARE_FIELDS, openHostnames } from './cloudflare.ts'
+import { openHostnames } from './cloudflare.ts'
 
 /** Cloudflare for the tests of one file: the stand-in, and the server's own client of it. */
 export async function cloudflareForTests() {

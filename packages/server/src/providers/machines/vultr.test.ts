@@ -5,8 +5,9 @@ import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { Problem } from '../../platform/problem.ts'
 import { Secret } from '../../platform/secret.ts'
+import { VULTR_FIELDS } from '../processors.ts'
 import { openTransport } from '../transport.ts'
-import { openMachines, VULTR_FIELDS } from './vultr.ts'
+import { openMachines } from './vultr.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-vultr-'))
 const vultr = await startVultr({ dataDir: folder, log: () => {} })

@@ -111,12 +111,6 @@ export interface Machines {
 
 /** Policy 3d: agents run in Seoul. */
 const REGION = 'icn'
-/** Policy 3d: all that this processor is ever told; the transport refuses anything else. */
-export const VULTR_FIELDS = [
-  ...['region', 'plan', 'os_id', 'snapshot_id', 'label', 'hostname', 'user_data', 'attach_vpc', 'tags'],
-  ...['firewall_group_id', 'enable_ipv6', 'backups', 'activation_email', 'user_scheme'],
-  ...['instance_id', 'description', 'tag', 'per_page', 'cursor', 'date_range'],
-]
 /** Debian 12 x64. */
 const OPERATING_SYSTEM = 2136
 const REQUESTS_PER_SECOND = 10

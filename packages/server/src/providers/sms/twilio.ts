@@ -21,9 +21,6 @@ export interface Sms {
   cancel(providerId: string): Promise<void>
 }
 
-/** Policy 3a: all that this processor is ever told; the transport refuses anything else. */
-export const TWILIO_FIELDS = ['To', 'Channel', 'VerificationSid', 'Code', 'Status'] as const
-
 const TIMEOUT_MS = 8_000
 
 export function openSms(deps: {
