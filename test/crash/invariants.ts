@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { domainInvariants } from './domain-invariants.ts'
 import { type Invariant, sentences } from './invariant.ts'
 import { moneyInvariants } from './money-invariants.ts'
+import { warmInvariants } from './warm-invariants.ts'
 import type { World } from './world.ts'
 
 /** What holds whenever nothing is under way, whatever has been killed before. */
@@ -115,7 +116,9 @@ const agentInvariants: Invariant[] = [
 
 async function instancesAreMachines(world: World): Promise<string[]> {
   const machines = await world.sql<{ id: string; providerId: string | null; state: string }[]>`
-    select id, provider_id as "providerId", state from machines where state <> 'deleted'`
+    select id, provider_id as "providerId", state from machines where state <> 'deleted'
+    union all
+    select id, provider_id, state from warm_machines where state not in ('bound', 'deleted')`
   const instances = await world.listInstances()
   return [
     ...machines
@@ -127,7 +130,12 @@ async function instancesAreMachines(world: World): Promise<string[]> {
   ]
 }
 
-export const invariants: readonly Invariant[] = [...agentInvariants, ...domainInvariants, ...moneyInvariants]
+export const invariants: readonly Invariant[] = [
+  ...agentInvariants,
+  ...warmInvariants,
+  ...domainInvariants,
+  ...moneyInvariants,
+]
 
 /** Sentences that say of which invariant they are. */
 export async function brokenOf(world: World, { name, broken }: Invariant): Promise<string[]> {

@@ -85,12 +85,15 @@ export async function openWorld(
   {
     postgresUrl,
     takesDomains = false,
+    settings = {},
     naive,
   }: {
     /** Of a server in which it makes a database of its own. */
     postgresUrl: string
     /** Whether there is Cloudflare, with a DNS and an edge. */
     takesDomains?: boolean | undefined
+    /** Of its servers, beyond those that all worlds have. */
+    settings?: Record<string, string> | undefined
     /** What its servers do naively, see `bundled-server.ts`. */
     naive?: string | undefined
   },
@@ -146,6 +149,7 @@ export async function openWorld(
     // The agents of this test install nothing, and each new machine would unpack it.
     MACHINE_NPM_FILE: '',
     NODE_COMPILE_CACHE: compileCache,
+    ...settings,
   }
   const others: RestartedProcess[] = []
   /** A dead worker's leases run out by themselves, which takes seconds each time; no other worker has any. */

@@ -28,6 +28,7 @@ export function openWorlds(
     ...taken
   }: {
     takesDomains?: boolean
+    settings?: Record<string, string>
     /** Done once in each, before any process of it is hit. */
     prepare?: (world: World) => Promise<void>
   } = {},

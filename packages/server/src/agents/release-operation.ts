@@ -3,7 +3,7 @@ import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
-import type { Lease, Operation, Outcome } from '../platform/operations.ts'
+import { type Lease, type Operation, type Outcome, wakeOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import { wakeKeepWarm } from './keep-warm-operation.ts'
 import { type Failure, lateness } from './lateness.ts'
@@ -34,7 +34,7 @@ import { restToMove } from './rest.ts'
 import { scriptFor, scriptSha256 } from './script-for.ts'
 import { findSnapshot, listSnapshots, setSnapshotDeleted } from './snapshot-store.ts'
 import { type AgentRow, findAgentById, findRelease, type ReleaseRow } from './store.ts'
-import { bindWarm } from './warm-store.ts'
+import { bindWarm, warmSubject } from './warm-store.ts'
 
 /** What the operation remembers between visits. */
 const Memory = z.object({
@@ -145,6 +145,7 @@ async function intend(
   const bootstrap = newBootstrap(deps, operation.id)
   const script = await scriptSha256(deps.config)
   const now = deps.clock.now()
+  let bound: { id: string } | undefined
   const outcome = await lease.write(async (tx) => {
     // Deploys of several agents of the account may be here at once; the limit holds for all of them together.
     await tx`select pg_advisory_xact_lock(hashtextextended(${`machines of ${agent.ownerAccountId}`}, 4207719))`
@@ -153,11 +154,12 @@ async function intend(
     const place = { agentId: agent.id, namespaceId: agent.namespaceId, operationId: operation.id, plan, now }
     const isBlank = snapshot === undefined && memory.boundAt !== 'never'
     const seenSince = secondsAfter(now, -WAITING_SECONDS)
-    if (isBlank && (await bindWarm(tx, { ...place, scriptSha256: script, seenSince }))) {
+    bound = isBlank ? await bindWarm(tx, { ...place, scriptSha256: script, seenSince }) : undefined
+    if (bound) {
       await desire(tx, sight)
       await say(tx, sight, 'Taking a machine that is ready')
-      const bound = { releaseId: memory.releaseId, boundAt: now.toISOString() }
-      return settleAgain(lease, tx, operation, bound, GREETING_SECONDS)
+      const taken = { releaseId: memory.releaseId, boundAt: now.toISOString() }
+      return settleAgain(lease, tx, operation, taken, GREETING_SECONDS)
     }
     await insertMachine(tx, {
       ...place,
@@ -171,6 +173,7 @@ async function intend(
     return settleAgain(lease, tx, operation, ordered, 0)
   })
   if (outcome) {
+    if (bound) await wakeOperation(deps.db.jobs, warmSubject(bound.id))
     await wakeKeepWarm(deps)
     return outcome
   }

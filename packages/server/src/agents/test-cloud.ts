@@ -66,7 +66,7 @@ export interface TestCloud {
   }): Promise<void>
   /** Takes the faults away again. */
   noFaults(): Promise<void>
-  instances(): Promise<{ id: string; label: string }[]>
+  instances(): Promise<{ id: string; label: string; tags: readonly string[] }[]>
   /** Descriptions of the snapshots at the provider. */
   snapshots(): Promise<string[]>
   /** What an agent burns now, in micro-USD an hour; 0 for nothing. */
@@ -327,7 +327,7 @@ export async function testCloud({
     async noFaults() {
       await fetch(`${vultr.url}/_local/faults`, { method: 'DELETE' })
     },
-    instances: () => deps.machines.listOurs().then((all) => all.map(({ id, label }) => ({ id, label }))),
+    instances: () => deps.machines.listOurs().then((all) => all.map(({ id, label, tags }) => ({ id, label, tags }))),
     snapshots: () => deps.machines.listOurSnapshots().then((all) => all.map(({ label }) => label)),
     async rate(agentId) {
       const [row] = await sql<{ rate: number }[]>`

@@ -66,6 +66,13 @@ test('the first deploy takes a machine that is ready: no boot, a credential of i
   // What it waited with is worth nothing now, like the token of its script before.
   expect((await machine.waits()).status).toBe(401)
 
+  // At the provider, too, it is known whose it is.
+  await eventually(async () => {
+    const [instance] = await cloud.instances()
+    const told = instance?.tags.filter((tag) => tag === 'warm' || tag.startsWith('agent:'))
+    return told?.join() === `agent:${body.agent.id}` || undefined
+  })
+
   // Another one takes its place, and that alone was ordered.
   const next = await cloud.blankMachine([machine])
   const ordered = (await orders(cloud)).slice(before.length)

@@ -7,6 +7,7 @@ import { Problem } from '../platform/problem.ts'
 import { FIRST_RELEASE_SECONDS } from './limits.ts'
 import { findOrdered, LOOK_AGAIN_SECONDS, openBootstrap, pollPause, SealedToken } from './machine-order.ts'
 import { deleteLabelled } from './machine-removal.ts'
+import { findMachine } from './machine-store.ts'
 import { scriptFor } from './script-for.ts'
 import {
   findWarmBySubject,
@@ -37,8 +38,8 @@ type Memory = z.infer<typeof Memory>
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'machines' | 'log'>
 
 /**
- * The life of one blank machine until an agent has it or it is let go. Each visit looks at what is and takes the next
- * step; what it writes changes nothing any more once it is bound.
+ * The life of one blank machine until an agent has it, which the provider is told last of all, or it is let go. Each
+ * visit looks at what is and takes the next step; what it writes changes nothing any more once it is bound.
  */
 export async function visitWarmMachine(deps: Parts, operation: Operation, lease: Lease): Promise<Outcome> {
   const row = await findWarmBySubject(deps.db.jobs, operation.subject)
@@ -50,6 +51,8 @@ export async function visitWarmMachine(deps: Parts, operation: Operation, lease:
       return comeUp(deps, lease, row, memory)
     case 'warm':
       return watch(deps, lease, row, memory)
+    case 'bound':
+      return tagBound(deps, row)
     case 'deleting':
       await deleteLabelled(deps, row)
       await lease.write((tx) => setWarmDeleted(tx, row.id, deps.clock.now()))
@@ -129,6 +132,15 @@ async function watch(deps: Parts, lease: Lease, row: WarmRow, memory: Memory): P
   if (silent < SILENT_LOOKS)
     return { state: 'again', afterSeconds: LOOK_SECONDS, stepData: { seenAt, silent } }
   return giveUp(deps, lease, row, 'silent')
+}
+
+/** An agent has it for good, so its tag can be written as often as it takes. */
+async function tagBound({ db, machines }: Parts, row: WarmRow): Promise<Outcome> {
+  const machine = await findMachine(db.jobs, row.id)
+  if (machine && machine.state !== 'deleted' && machine.providerId !== null) {
+    await machines.tagFor(machine.providerId, machine.agentId)
+  }
+  return { state: 'done' }
 }
 
 /** It goes, and for a while none of its plan is ordered. An agent that has it by now keeps it. */

@@ -91,6 +91,8 @@ export interface Machines {
   halt(id: string): Promise<void>
   /** Gives it another script and has it boot, so that the script runs. False when it is not there. */
   rebootWith(id: string, userData: string): Promise<boolean>
+  /** Says at the provider whose it is; one that is not there needs no tag. */
+  tagFor(id: string, agentId: string): Promise<void>
   /** Copies the disk of a machine that is off. */
   createSnapshot(order: { machineId: string; label: string }): Promise<SnapshotOutcome>
   findSnapshot(id: string): Promise<ProviderSnapshot | undefined>
@@ -126,6 +128,7 @@ export function openMachines(
 ): Machines {
   const { environment } = vultr
   const ours = ['agentctl', `env:${environment}`]
+  const tagsOf = (agentId: string): string[] => [...ours, `agent:${agentId}`]
   const bucket = tokenBucket(REQUESTS_PER_SECOND)
   const call = (method: VultrMethod, path: string, body?: unknown): Promise<VultrAnswer> =>
     callVultr({ ...connection, baseUrl: vultr.baseUrl, apiKey: vultr.apiKey, bucket }, method, path, body)
@@ -224,7 +227,7 @@ export function openMachines(
         user_data: Buffer.from(order.userData).toString('base64'),
         attach_vpc: [place.vpcId],
         firewall_group_id: place.firewallGroupId,
-        tags: [...ours, order.agentId === undefined ? 'warm' : `agent:${order.agentId}`],
+        tags: order.agentId === undefined ? [...ours, 'warm'] : tagsOf(order.agentId),
         enable_ipv6: false,
         backups: 'disabled',
         activation_email: false,
@@ -267,6 +270,11 @@ export function openMachines(
       if (isMissing(booted)) return false
       expectSuccess(booted)
       return true
+    },
+    async tagFor(id, agentId) {
+      const answer = await call('PATCH', `/instances/${encodeURIComponent(id)}`, { tags: tagsOf(agentId) })
+      if (isMissing(answer)) return
+      expectSuccess(answer)
     },
     async createSnapshot({ machineId, label }) {
       const answer = await call('POST', '/snapshots', {

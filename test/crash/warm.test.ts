@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest'
+import { chooseAmong, type FoundPoints, record, runCampaign } from './campaign.ts'
+import type { Point } from './control.ts'
+import { databaseRestart, type Fault, kill, sleepPastLease } from './faults.ts'
+import { type Choose, everyCallOfEveryRequest, everyCallOnce, few, killedPoints } from './point-choice.ts'
+import { answersAt, vultrErrors } from './provider-errors.ts'
+import { untilReady, warmJourney } from './warm-journey.ts'
+import { isFull, LONG_MS, log, openWorlds } from './worlds.ts'
+
+const worlds = openWorlds('warm', 1, { settings: { WARM_MACHINES: 'nano=1' }, prepare: untilReady })
+
+let finding: Promise<FoundPoints> | undefined
+function points(): Promise<FoundPoints> {
+  finding ??= findPoints()
+  return finding
+}
+
+async function findPoints(): Promise<FoundPoints> {
+  const recorded = (await record(worlds.all, [warmJourney, warmJourney]))(warmJourney)
+  if (isFull) return chooseAmong(recorded, everyCallOfEveryRequest)
+  const found = chooseAmong(recorded, everyCallOnce, { hits: new Map() })
+  const all = [...found.values()].flatMap((choice) => choice.points)
+  log(
+    `warm: ${all.length} calls reached, of which ${all.filter(isOfWarm).length} are about machines kept ready`,
+  )
+  return new Map(
+    [...found].map(([name, choice]) => [name, { ...choice, points: choice.points.filter(isOfWarm) }]),
+  )
+}
+
+/** What is the same with a machine that is ordered for an agent is left to `crash.test.ts`. */
+const isOfWarm = ({ name }: Point): boolean =>
+  /warm_machines|insert into machines|\/v2\/instances|\/hello|bootstrap/.test(name)
+
+test(
+  'a machine that is ready is taken in the journey, so that its binding is hit',
+  async () => {
+    const all = [...(await points()).values()].flatMap((choice) => choice.points)
+    expect(all.map(({ name }) => name)).toContainEqual(expect.stringMatching(/^with taken as .* › after$/))
+    expect(all.map(({ name }) => name)).toContainEqual(
+      expect.stringMatching(/^PATCH \/v2\/instances\/: › after$/),
+    )
+  },
+  LONG_MS,
+)
+
+const faults: { name: string; fault: Fault; some: Choose }[] = [
+  { fault: kill, some: bindingToo },
+  { fault: sleepPastLease, some: bindings },
+  { fault: databaseRestart, some: bindings },
+].map((one) => ({ ...one, name: one.fault.name }))
+test.for(faults)(
+  '$name: no machine has two agents, and none has nobody that is not kept ready',
+  { timeout: LONG_MS },
+  async ({ fault, some }) => {
+    const report = await runCampaign({
+      journey: warmJourney,
+      found: await points(),
+      fault,
+      worlds: worlds.all,
+      oneByOne: isFull,
+      log,
+      ...(isFull ? {} : { choose: some }),
+    })
+    expect(report.violations).toEqual([])
+    expect(report.hit).toBeGreaterThan(0)
+    expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
+  },
+)
+
+test('whatever Vultr answers, no machine has two agents, and none has nobody that is not kept ready', {
+  timeout: LONG_MS,
+}, async () => {
+  const found = await points()
+  for (const fault of answersAt(found, vultrErrors)) {
+    const report = await runCampaign({
+      journey: warmJourney,
+      found,
+      fault,
+      worlds: worlds.all,
+      oneByOne: isFull,
+      log,
+    })
+    expect(report.violations).toEqual([])
+    expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
+  }
+})
