@@ -103,6 +103,7 @@ export function errorsOf(provider: ProviderErrors): Fault[] {
  * meets as many as it has points.
  */
 export function errorsInTurn(provider: ProviderErrors, points: readonly Point[], times: number): Fault[] {
+  const calls = points.filter((point) => isCall(point, provider.calls))
   const uses = new Map<ProviderError, number>()
   const metBy = new Map<string, Set<ProviderError>>()
   const errorFor = (point: Point): ProviderError | undefined => {
@@ -117,7 +118,7 @@ export function errorsInTurn(provider: ProviderErrors, points: readonly Point[],
   }
   return Array.from({ length: times }, () => {
     const chosen = new Map(
-      points.flatMap((point) => {
+      calls.flatMap((point) => {
         const error = errorFor(point)
         return error ? [[point, error] as const] : []
       }),

@@ -32,6 +32,13 @@ async function findPoints(): Promise<FoundPoints> {
 const isOfWarm = ({ name }: Point): boolean =>
   /warm_machines|insert into machines|\/v2\/instances|\/hello|bootstrap/.test(name)
 
+/** Taking one, and telling the provider whose it is. */
+const isBinding = ({ name }: Point): boolean => /^(with taken as|PATCH) /.test(name)
+const bindingToo: Choose = (all, operation) => [
+  ...new Set([...killedPoints(all, operation), ...all.filter(isBinding)]),
+]
+const bindings: Choose = (all, operation) => few(2)(all.filter(isBinding), operation)
+
 test(
   'a machine that is ready is taken in the journey, so that its binding is hit',
   async () => {

@@ -135,6 +135,29 @@ test.each(troubles)(
   60_000,
 )
 
+test('while Vultr is in trouble, whoever stops an agent is told so, and by no more once it is over', async () => {
+  const alice = await somebody()
+  await cloud.fault({
+    kind: 'status',
+    status: 403,
+    method: 'POST',
+    path: '/v2/instances/*/halt$',
+    times: null,
+  })
+  const { agentId } = await goesLive(alice)
+  const step = async () => (await alice.call('GET', `/v1/agents/${agentId}`)).body.step
+  const told = 'The provider of machines is in trouble; it is asked again'
+  await comes(async () => ((await step()) === told ? true : undefined))
+  const shown = await run(alice, 'agents', 'show', 'hello')
+  expect(shown.stdout).toContain(`stopped: ${told}\n`)
+  const again = await run(alice, 'agents', 'stop', 'hello')
+  expect(again.stderr).toContain(`${told}. See how far it is: agentctl agents show hello\n`)
+  await cloud.noFaults()
+  await comes(async () => ((await step()) === null ? true : undefined))
+  await alice.call('DELETE', `/v1/agents/${agentId}`)
+  await comes(async () => ((await leftovers(agentId)).length === 0 ? true : undefined))
+}, 60_000)
+
 const folder = join(machine.home, 'hello')
 mkdirSync(folder)
 writeFileSync(join(folder, 'agent.json'), '{"name":"hello","size":"nano","start":"node index.js"}')

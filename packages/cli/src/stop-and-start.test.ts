@@ -15,6 +15,7 @@ const agent: Agent = {
   domains: [],
   suspendsAt: null,
   transfer: null,
+  step: null,
   snapshotDeletedAt: null,
 }
 const release: Release = {

@@ -303,6 +303,7 @@ const agent = {
   domains: [],
   suspendsAt: null,
   transfer: null,
+  step: null,
   snapshotDeletedAt: null,
 }
 

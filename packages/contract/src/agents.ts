@@ -50,6 +50,8 @@ export const Agent = z.strictObject({
   namespace: z.string(),
   url: z.string(),
   status: AgentStatus,
+  /** While its machine is being taken away and its files are copied: what is being done, in words; else null. */
+  step: z.string().nullable(),
   size: z.enum(sizes),
   region: z.string(),
   /** The release that serves. */

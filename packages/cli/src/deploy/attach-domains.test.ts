@@ -19,6 +19,7 @@ const agent = {
   domains: [],
   suspendsAt: null,
   transfer: null,
+  step: null,
   snapshotDeletedAt: null,
 }
 const live: Release = {

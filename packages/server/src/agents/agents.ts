@@ -12,7 +12,8 @@ import { cancelOperation, startOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import { type AgentDomain, listDomainsOf, wakeDomainsOf } from './domain-store.ts'
 import { suffixedLabel, wantedLabel } from './labels.ts'
-import { failReleasesUnderWay, lockAgent, setAgentDeleted } from './lifecycle-store.ts'
+import { failReleasesUnderWay, listRestsUnderWay, lockAgent, setAgentDeleted } from './lifecycle-store.ts'
+import { PROVIDER_IN_TROUBLE } from './limits.ts'
 import { meterAgent } from './metering.ts'
 import { type AgentRow, agentsOf, findAgentById, findAgentByName, insertAgent } from './store.ts'
 import { transfersOf } from './transfer.ts'
@@ -25,6 +26,8 @@ export function agentUrl({ config }: Pick<Deps, 'config'>, label: string): strin
   return config.agentUrlTemplate.replace('{label}', label)
 }
 
+const COPYING = 'Its files are being copied, then its machine goes'
+
 /** `zeroAt` is when the credits of its account end; undefined while it burns nothing. */
 function agentView(
   deps: Pick<Deps, 'config'>,
@@ -33,10 +36,12 @@ function agentView(
     zeroAt,
     domains = [],
     transfer = null,
+    step = null,
   }: {
     zeroAt?: Date | null | undefined
     domains?: readonly AgentDomain[] | undefined
     transfer?: Agent['transfer'] | undefined
+    step?: string | null | undefined
   },
 ): Agent {
   const snapshotDeletedAt =
@@ -47,6 +52,7 @@ function agentView(
     namespace: agent.namespace,
     url: agentUrl(deps, agent.label),
     status: agent.status,
+    step,
     size: agent.size,
     region: agent.region,
     release:
@@ -78,12 +84,17 @@ export async function agentViews(
   const ids = agents.map(({ id }) => id)
   const found = await listDomainsOf(deps.db.jobs, ids)
   const transfers = await transfersOf(deps.db.jobs, startOfMonth(deps.clock.now()), ids)
+  const rests = await listRestsUnderWay(deps.db.jobs, ids)
+  const steps = new Map(
+    rests.map((rest) => [rest.agentId, rest.isInTrouble ? PROVIDER_IN_TROUBLE : COPYING] as const),
+  )
   const domains = Map.groupBy(found, ({ agentId }) => agentId)
   return agents.map((agent) =>
     agentView(deps, agent, {
       zeroAt: burning.includes(agent) ? zeroAt.get(agent.ownerAccountId) : undefined,
       domains: domains.get(agent.id),
       transfer: transfers.get(agent.id),
+      step: steps.get(agent.id),
     }),
   )
 }

@@ -1,6 +1,7 @@
 import type { Size } from '@agentctl/contract/agent-config.ts'
 import type { AgentStatus } from '@agentctl/contract/agents.ts'
 import type { Sql } from '../platform/db.ts'
+import { REST_KIND } from './operation-kinds.ts'
 import type { ReleaseRow } from './store.ts'
 
 // What becomes of agents and their releases. Whoever writes here holds the lock of the agent.
@@ -88,6 +89,16 @@ export async function setAgentResting(
     update agents set status = ${rest}, rest = ${rest}, rest_since = ${since}, resumes = ${resumes},
       snapshot_delete_at = ${snapshotDeleteAt}, desired_release_id = null, revision = revision + 1
     where id = ${id}`
+}
+
+/** Those that are being laid to rest now. In trouble is one whose last visit ended because its provider was. */
+export function listRestsUnderWay(
+  sql: Sql,
+  agentIds: readonly string[],
+): Promise<{ agentId: string; isInTrouble: boolean }[]> {
+  return sql<{ agentId: string; isInTrouble: boolean }[]>`
+    select subject as "agentId", coalesce(last_error like '%provider_unavailable%', false) as "isInTrouble"
+    from operations where subject = any(${[...agentIds]}::text[]) and state = 'pending' and kind = ${REST_KIND}`
 }
 
 export async function setResumes(sql: Sql, id: string, resumes: boolean): Promise<void> {

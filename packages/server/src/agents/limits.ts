@@ -24,3 +24,6 @@ export const DRAIN_SECONDS = 30
 
 /** Releases whose files are kept for a rollback. */
 export const RELEASES_WITH_FILES = 10
+
+/** Told to whoever waits for a machine that is to come or to go. */
+export const PROVIDER_IN_TROUBLE = 'The provider of machines is in trouble; it is asked again'

@@ -8,7 +8,7 @@ import { Problem } from '../platform/problem.ts'
 import { wakeKeepWarm } from './keep-warm-operation.ts'
 import { type Failure, lateness } from './lateness.ts'
 import { lockAgent, setDesiredRelease, setReleaseStep } from './lifecycle-store.ts'
-import { MACHINES_PER_ACCOUNT } from './limits.ts'
+import { MACHINES_PER_ACCOUNT, PROVIDER_IN_TROUBLE } from './limits.ts'
 import {
   findOrdered,
   LOOK_AGAIN_SECONDS,
@@ -88,7 +88,7 @@ export async function visitRelease(
     if (!(error instanceof Problem && error.code === 'provider_unavailable')) throw error
     // A machine that has been heard of tells better than this how far the release is.
     if (!machineComing(sight.machines)?.seenAt) {
-      await lease.write((tx) => say(tx, sight, 'The provider of machines is in trouble; it is asked again'))
+      await lease.write((tx) => say(tx, sight, PROVIDER_IN_TROUBLE))
     }
     throw error
   }

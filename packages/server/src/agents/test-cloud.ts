@@ -327,7 +327,8 @@ export async function testCloud({
     async noFaults() {
       await fetch(`${vultr.url}/_local/faults`, { method: 'DELETE' })
     },
-    instances: () => deps.machines.listOurs().then((all) => all.map(({ id, label, tags }) => ({ id, label, tags }))),
+    instances: () =>
+      deps.machines.listOurs().then((all) => all.map(({ id, label, tags }) => ({ id, label, tags }))),
     snapshots: () => deps.machines.listOurSnapshots().then((all) => all.map(({ label }) => label)),
     async rate(agentId) {
       const [row] = await sql<{ rate: number }[]>`

@@ -18,12 +18,12 @@ export const show = defineCommand({
     const at = (time: string | null) => time && `${relative(time, now)} (${time})`
     ctx.out.result(
       found,
-      ({ id, name, namespace, url, status, size, region, release, domains, transfer, ...times }) =>
+      ({ id, name, namespace, url, status, step, size, region, release, domains, transfer, ...times }) =>
         pairs([
           ['name', name],
           ['namespace', namespace],
           ['url', url],
-          ['status', status],
+          ['status', step === null ? status : `${status}: ${step}`],
           ['release', release ? `${release.number} (${release.id})` : 'none serves'],
           ['size', `${size} in ${region}`],
           ['transfer', transfer && transferText(transfer)],

@@ -31,6 +31,8 @@ export const stop = defineCommand({
       const kept = `a snapshot keeps its files${price === undefined ? '' : `, for ${dollars(price)} an hour`}.`
       return status === 'stopped' ? `${name} is stopped; ${kept}` : `${name} is being stopped; ${kept}`
     })
+    if (ended.step !== null)
+      ctx.out.note(`${ended.step}. See how far it is: agentctl agents show ${ended.name}`)
     ctx.out.note(
       `Its address, secrets and configuration stay. To bring it back: agentctl agents start ${ended.name}`,
     )
