@@ -156,7 +156,8 @@ export class Drive {
     const operator = {
       env: { AGENTCTL_OPERATOR_TOKEN: this.#canaries.operatorToken(this.#platform.cloud.localFile) },
     }
-    await this.#run(['operator', 'find', phone, '--debug'], 0, operator)
+    await this.#run(['operator', 'find', phone], 2, operator)
+    await this.#run(['operator', 'find', '--debug'], 0, { ...operator, input: phone })
     await this.#run(['account', 'update', '--phone', nextPhone], 2)
     await this.#run(['account', 'update', '--code', await this.#code(nextPhone)])
     await fetch(`${apiUrl}/v1/policy`)
