@@ -6,6 +6,7 @@ import { newId } from './ids.ts'
 import { Problem } from './problem.ts'
 
 const CLOSE_PATIENCE_MS = 5000
+const IDLE_LOOK_MS = 20
 
 export function listen(
   fetch: (request: Request) => Response | Promise<Response>,
@@ -27,9 +28,6 @@ export function listen(
     // polling over it until the patience of the stop is over.
     http.prependListener('request', (_incoming, response) => {
       if (!http.listening) response.shouldKeepAlive = false
-      response.once('close', () => {
-        if (!http.listening) setImmediate(() => http.closeIdleConnections())
-      })
     })
     http.once('error', (error: NodeJS.ErrnoException) => {
       reject(
@@ -77,7 +75,12 @@ function refusal(problem: Problem) {
 /** Takes no new connections and lets requests under way end; cuts off what is left when the patience is. */
 export function closeServer(http: Server, patienceMs = CLOSE_PATIENCE_MS): Promise<void> {
   return new Promise((resolve) => {
-    http.close(() => resolve())
+    // Looked for again and again: to be told by each answer that it is over would cost every request something.
+    const idle = setInterval(() => http.closeIdleConnections(), IDLE_LOOK_MS)
+    http.close(() => {
+      clearInterval(idle)
+      resolve()
+    })
     http.closeIdleConnections()
     setTimeout(() => http.closeAllConnections(), patienceMs).unref()
   })

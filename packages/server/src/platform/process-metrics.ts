@@ -71,28 +71,29 @@ export function measuredDb(db: Db, metrics: Metrics): Db {
     'agentctl_database_failures_total',
     'Those that ended because of a trouble of the database.',
   )
-  const waiting = new Map<string, number>()
+  const ways: { way: string; underWay: number }[] = []
   metrics.gauge(() => [
     {
       name: 'agentctl_database_under_way',
       help: 'Transactions and looks that wait for a connection or for their answer.',
-      samples: [...waiting].map(([way, value]) => ({ labels: { way }, value })),
+      samples: ways.map(({ way, underWay }) => ({ labels: { way }, value: underWay })),
     },
   ])
   const timed = (way: string) => {
     const histogram = seconds({ way })
     const failed = failures({ way })
-    waiting.set(way, 0)
+    const now = { way, underWay: 0 }
+    ways.push(now)
     return async <T>(run: () => Promise<T>): Promise<T> => {
       const begun = performance.now()
-      waiting.set(way, (waiting.get(way) ?? 0) + 1)
+      now.underWay += 1
       try {
         return await run()
       } catch (error) {
         if (isDatabaseTrouble(error)) failed.add()
         throw error
       } finally {
-        waiting.set(way, (waiting.get(way) ?? 1) - 1)
+        now.underWay -= 1
         histogram.observe((performance.now() - begun) / 1000)
       }
     }

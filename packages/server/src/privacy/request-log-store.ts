@@ -22,23 +22,20 @@ export type ShownRequest = Omit<RequestRow, 'accountId' | 'networkHash'>
  * A request of an account that has been erased meanwhile is nobody's.
  */
 export async function insertRequests(tx: Sql, rows: readonly RequestRow[]): Promise<void> {
-  const column = <T>(value: (row: RequestRow) => T): T[] => rows.map(value)
   const accounts = [...new Set(rows.flatMap(({ accountId }) => accountId ?? []))]
+  // As one text: an array for each column costs this server twice as much to put together.
+  const fresh = rows.map((row) => ({ ...row, networkHash: row.networkHash?.toString('hex') ?? null }))
   await tx`
     with known as materialized (select known_accounts(${accounts}::text[]) as id)
     insert into request_log
       (at, request_id, route, status, duration_ms, account_id, credential_id, network_hash)
-    select at, fresh.id, route, status, duration, known.id, 
-      case when account is null or known.id is not null then credential end,
-      decode(network, 'hex')
-    from unnest(
-      ${column(({ at }) => at.toISOString())}::timestamptz[], ${column(({ requestId }) => requestId)}::text[],
-      ${column(({ route }) => route)}::text[], ${column(({ status }) => status)}::smallint[],
-      ${column(({ durationMs }) => durationMs)}::int[], ${column(({ accountId }) => accountId)}::text[],
-      ${column(({ credentialId }) => credentialId)}::text[],
-      ${column(({ networkHash }) => networkHash?.toString('hex') ?? null)}::text[]
-    ) as fresh (at, id, route, status, duration, account, credential, network)
-    left join known on known.id = account
+    select at, "requestId", route, status, "durationMs", known.id,
+      case when "accountId" is null or known.id is not null then "credentialId" end,
+      decode("networkHash", 'hex')
+    from json_to_recordset(${JSON.stringify(fresh)}::text::json) as fresh (
+      at timestamptz, "requestId" text, route text, status smallint, "durationMs" int, "accountId" text,
+      "credentialId" text, "networkHash" text)
+    left join known on known.id = "accountId"
     on conflict do nothing`
 }
 
