@@ -108,8 +108,8 @@ export function openDb(logins: DbLogins): Db {
         return run(tx)
       })
     },
-    read: async (caller, query) => reading(answering(reads), caller, query),
-    present: async (hash, query) =>
+    read: (caller, query) => reading(answering(reads), caller, query),
+    present: (hash, query) =>
       reading(answering(presented), { account: null, presented: hash.toString('hex') }, query),
     jobs,
     work: (run) => inTransaction(jobs, run),
