@@ -57,27 +57,35 @@ describe('alerts', () => {
     }
   })
 
-  test.runIf(hasPromtool)('the rules hold for series, and a changed threshold does not', () => {
-    promtool(['check', 'rules', 'agentctl.yaml'])
-    promtool(['test', 'rules', 'agentctl.test.yaml'])
-    const copy = mkdtempSync(join(tmpdir(), 'agentctl-alerts-'))
-    try {
-      const text = readFileSync(join(folder, 'agentctl.yaml'), 'utf8')
-      writeFileSync(join(copy, 'agentctl.yaml'), text.replace('_age_seconds) > 900', '_age_seconds) > 90000'))
-      writeFileSync(join(copy, 't.yaml'), readFileSync(join(folder, 'agentctl.test.yaml')))
-      expect(() => promtool(['test', 'rules', join(copy, 't.yaml')])).toThrow(/MeterStands/)
-      // Debian's promtool is built without what finds pods; the rest of the file is checked with fixed ones.
-      const scrape = parse(readFileSync(join(folder, 'prometheus.yaml'), 'utf8'))
-      for (const one of scrape.scrape_configs) {
-        delete one.kubernetes_sd_configs
-        one.static_configs = [{ targets: ['127.0.0.1:9090'] }]
+  test.runIf(hasPromtool)(
+    'the rules hold for series, and a changed threshold does not',
+    () => {
+      promtool(['test', 'rules', 'agentctl.test.yaml'])
+      const copy = mkdtempSync(join(tmpdir(), 'agentctl-alerts-'))
+      try {
+        const text = readFileSync(join(folder, 'agentctl.yaml'), 'utf8')
+        writeFileSync(
+          join(copy, 'agentctl.yaml'),
+          text.replace('_age_seconds) > 900', '_age_seconds) > 90000'),
+        )
+        const whole = parse(readFileSync(join(folder, 'agentctl.test.yaml'), 'utf8'))
+        const tests = cases.filter((one) => one.alert_rule_test[0]?.alertname === 'MeterStands')
+        writeFileSync(join(copy, 't.yaml'), JSON.stringify({ ...whole, tests }))
+        expect(() => promtool(['test', 'rules', join(copy, 't.yaml')])).toThrow(/MeterStands/)
+        // Debian's promtool is built without what finds pods; the rest of the file is checked with fixed ones.
+        const scrape = parse(readFileSync(join(folder, 'prometheus.yaml'), 'utf8'))
+        for (const one of scrape.scrape_configs) {
+          delete one.kubernetes_sd_configs
+          one.static_configs = [{ targets: ['127.0.0.1:9090'] }]
+        }
+        writeFileSync(join(copy, 'prometheus.yaml'), JSON.stringify(scrape))
+        promtool(['check', 'config', join(copy, 'prometheus.yaml')])
+      } finally {
+        rmSync(copy, { recursive: true })
       }
-      writeFileSync(join(copy, 'prometheus.yaml'), JSON.stringify(scrape))
-      promtool(['check', 'config', join(copy, 'prometheus.yaml')])
-    } finally {
-      rmSync(copy, { recursive: true })
-    }
-  })
+    },
+    120_000,
+  )
 })
 
 describe('/metrics of a server that plays all roles', async () => {
