@@ -139,6 +139,7 @@ function environmentOfServer(
     API_URL: at.apiUrl,
     DATA_DIR: at.dataDir,
     CLOCK_FILE: join(at.dataDir, 'clock'),
+    WEBHOOK_LOOPBACK: 'allow',
     DATABASE_URL: local.database.url,
     TWILIO_ACCOUNT_SID: local.twilio.accountSid,
     TWILIO_AUTH_TOKEN: local.twilio.authToken,

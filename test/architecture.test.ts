@@ -66,6 +66,9 @@ const architecture: Architecture = {
       'router/router.ts': ['node:http', 'node:net'],
       'router/exchange.ts': ['node:http'],
       'providers/transport.ts': ['undici'],
+      // To hosts that users choose, at public addresses only.
+      'providers/webhooks/webhooks.ts': ['node:http', 'node:https', 'node:dns/promises'],
+      'providers/webhooks/public-address.ts': ['node:net'],
       // To our own edge, at the addresses that our own zone names.
       'providers/dns/edge-probe.ts': ['node:http', 'node:tls'],
       'providers/dns/live-dns.ts': ['node:dns/promises'],

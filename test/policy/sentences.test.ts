@@ -296,7 +296,12 @@ const breaks: Readonly<Record<string, Break[]>> = {
     overdue('operations', { id: 'op_old', state: 'done' }),
     overdue('cardEvents'),
   ],
-  '6m': [overdue('notices'), overdue('announcements', { effective_at: later }), overdue('announcementReads')],
+  '6m': [
+    overdue('notices'),
+    overdue('announcements', { effective_at: later }),
+    overdue('announcementReads'),
+    overdue('noticeDeliveries'),
+  ],
   '6n': [overdue('invitations', { id: 'inv_old', role: 'viewer' })],
   '6o': [overdue('operatorActs')],
   '6q': [overdue('bannedProofs')],

@@ -184,3 +184,27 @@ describe('under any command', () => {
     expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ told: ['ntc_1'] })
   })
 })
+
+test('a webhook is set with its secret shown once, tried, shown and removed', async () => {
+  const webhook = {
+    url: 'https://ops.example.com/hook',
+    createdAt: new Date(Date.now() - 86_400_000).toISOString(),
+    deliveredAt: null,
+    failingSince: '2026-11-25T09:00:00Z',
+    lastError: 'It answered with the status 500.',
+  }
+  answers['PUT /v1/account/webhook'] = () => ({ ...webhook, secret: 'whs_1' })
+  answers['GET /v1/account/webhook'] = () => webhook
+  answers['POST /v1/account/webhook/test'] = () => webhook
+  answers['DELETE /v1/account/webhook'] = () => undefined as never
+  const set = await run('account', 'webhook', 'set', webhook.url)
+  expect(set.stdout).toMatch(/\nsecret +whs_1\n$/)
+  const put = api.asked.find(({ route }) => route === 'PUT /v1/account/webhook')
+  expect(put?.body).toEqual({ url: webhook.url })
+  const shown = await run('account', 'webhook', 'show')
+  expect(shown.stdout).toMatchInlineSnapshot()
+  expect((await run('account', 'webhook', 'test')).stdout).toBe(
+    `A message is on its way to ${webhook.url}.\n`,
+  )
+  expect((await run('account', 'webhook', 'remove')).code).toBe(0)
+})

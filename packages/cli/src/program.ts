@@ -6,6 +6,10 @@ import { list as listSessions } from './commands/account/sessions/list.ts'
 import { revoke as revokeSession } from './commands/account/sessions/revoke.ts'
 import { show as showAccount } from './commands/account/show.ts'
 import { update as updateAccount } from './commands/account/update.ts'
+import { remove as removeWebhook } from './commands/account/webhook/remove.ts'
+import { set as setWebhook } from './commands/account/webhook/set.ts'
+import { show as showWebhook } from './commands/account/webhook/show.ts'
+import { test as testWebhook } from './commands/account/webhook/test.ts'
 import { remove as deleteAgent } from './commands/agents/delete.ts'
 import { exportAgent } from './commands/agents/export.ts'
 import { importAgent } from './commands/agents/import.ts'
@@ -144,6 +148,10 @@ export const program: Group = {
         export: exportAccount,
         delete: deleteAccount,
         receipt,
+        webhook: {
+          summary: 'Have service messages sent to an address of yours',
+          commands: { set: setWebhook, show: showWebhook, test: testWebhook, remove: removeWebhook },
+        },
         sessions: {
           summary: 'See and end the sessions of your account',
           commands: { list: listSessions, revoke: revokeSession },

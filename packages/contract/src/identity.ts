@@ -89,6 +89,18 @@ export const Notice = z.strictObject({
 })
 export type Notice = z.infer<typeof Notice>
 
+/** Where service messages are sent to, because their account wants it. */
+export const NoticeWebhook = z.strictObject({
+  url: z.string(),
+  createdAt: Time,
+  /** When it last took a message. */
+  deliveredAt: Time.nullable(),
+  /** Since when it has taken none, and why. */
+  failingSince: Time.nullable(),
+  lastError: z.string().nullable(),
+})
+export type NoticeWebhook = z.infer<typeof NoticeWebhook>
+
 /** The answer that has the key itself: once, never again. */
 export const NewKey = z.strictObject({
   id: z.string(),
@@ -390,6 +402,36 @@ export const identityEndpoints = defineEndpoints({
     access: 'account',
     query: z.strictObject({ unread: z.enum(['true', 'false']).optional() }),
     response: z.strictObject({ notices: z.array(Notice) }),
+  },
+  'PUT /v1/account/webhook': {
+    id: 'setWebhook',
+    summary:
+      'Have service messages from now on sent to an address, signed; the secret is shown here and never again',
+    access: 'session',
+    body: z.strictObject({ url: z.string().max(1000) }),
+    response: NoticeWebhook.extend({ secret: z.string() }),
+    problems: ['reauthentication_required', 'not_found'],
+  },
+  'GET /v1/account/webhook': {
+    id: 'showWebhook',
+    summary: 'Where service messages are sent to, and how that goes',
+    access: 'session',
+    response: NoticeWebhook,
+    problems: ['not_found'],
+  },
+  'POST /v1/account/webhook/test': {
+    id: 'testWebhook',
+    summary: 'Leave a message that is sent like any other',
+    access: 'session',
+    response: NoticeWebhook,
+    problems: ['not_found'],
+  },
+  'DELETE /v1/account/webhook': {
+    id: 'removeWebhook',
+    summary: 'Have no more service messages sent',
+    access: 'session',
+    status: 204,
+    problems: ['not_found'],
   },
   'POST /v1/notices/read': {
     id: 'readNotices',

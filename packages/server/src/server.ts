@@ -6,6 +6,7 @@ import { cardWork, scheduleCardWork } from './billing/card-operations.ts'
 import { billingWork, scheduleBillingWork } from './billing/operations.ts'
 import type { Deps } from './deps.ts'
 import { domainWork, scheduleDomainWork } from './domains/operations.ts'
+import { scheduleWebhookWork, webhookWork } from './identity/webhook-operation.ts'
 import { showState } from './operators/state-metrics.ts'
 import { fileBlobs } from './platform/blobs.ts'
 import { fileClock, systemClock } from './platform/clock.ts'
@@ -186,6 +187,7 @@ async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(
   await scheduleCardWork(deps)
   await schedulePrivacyWork(deps)
   await scheduleRightsWork(deps)
+  await scheduleWebhookWork(deps)
   // Before anything is ordered with them.
   const stopSharing = await keepProgramsShared(deps)
   const worker = await startWorker(
@@ -197,6 +199,7 @@ async function startWork(deps: Omit<Deps, 'pepper' | 'sms'>): Promise<{ isAlive(
       ...cardWork(deps),
       ...privacyWork(deps),
       ...rightsWork(deps),
+      ...webhookWork(deps),
     },
   )
   const stopPreparing = deps.hostnames && keepPreparing(deps.hostnames, deps.log)

@@ -34,8 +34,18 @@ test('after sealing anew, the newest key opens everything and the older ones may
   await expect(checkKeys(db.jobs, { keyring: alone, pepper: undefined })).rejects.toThrow('the key k1')
   const [before] = await cloud.sql`select version, updated_at from secrets where name = 'TOKEN'`
 
-  expect(await reseal({ db, keyring: both })).toEqual({ secrets: 2, credentials: 1, stillNeeded: [] })
-  expect(await reseal({ db, keyring: both })).toEqual({ secrets: 0, credentials: 0, stillNeeded: [] })
+  expect(await reseal({ db, keyring: both })).toEqual({
+    secrets: 2,
+    credentials: 1,
+    webhooks: 0,
+    stillNeeded: [],
+  })
+  expect(await reseal({ db, keyring: both })).toEqual({
+    secrets: 0,
+    credentials: 0,
+    webhooks: 0,
+    stillNeeded: [],
+  })
 
   await expect(checkKeys(db.jobs, { keyring: alone, pepper: undefined })).resolves.toBeUndefined()
   expect(await openSecrets(cloud.sql, alone, agent.id)).toEqual({ TOKEN: 'canary', OTHER: 'x' })

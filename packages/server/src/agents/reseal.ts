@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts'
+import { resealWebhooks } from '../identity/webhooks.ts'
 import type { Sql } from '../platform/db.ts'
 import { sealingKeys } from '../platform/key-check.ts'
 import { openRouterCredential, sealRouterCredential } from '../platform/router-credential.ts'
@@ -15,6 +16,7 @@ const AT_ONCE = 200
 export interface Resealed {
   secrets: number
   credentials: number
+  webhooks: number
   /** Keys that rows still need: orders under way, or rows that somebody held just then. */
   stillNeeded: string[]
 }
@@ -41,8 +43,9 @@ export async function reseal({ db, keyring }: Pick<Deps, 'db' | 'keyring'>): Pro
     }
     return rows.length
   })
+  const webhooks = await untilNone(db, (tx) => resealWebhooks(tx, keyring, AT_ONCE))
   const needed = await sealingKeys(db.jobs)
-  return { secrets, credentials, stillNeeded: needed.filter((id) => id !== newest) }
+  return { secrets, credentials, webhooks, stillNeeded: needed.filter((id) => id !== newest) }
 }
 
 async function untilNone(

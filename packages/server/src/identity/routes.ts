@@ -14,8 +14,12 @@ import { startPhoneChallenge, verifyPhone } from './phone-login.ts'
 import { type Paces, proofRoutes, shownAccount, shownChallenge } from './proof-routes.ts'
 import { listSessions, revokeSession } from './sessions.ts'
 import { startWalletChallenge, verifyWallet } from './wallet-login.ts'
+import { removeWebhook, setWebhook, showWebhook, testWebhook } from './webhooks.ts'
 
-export type IdentityDeps = Pick<Deps, 'config' | 'db' | 'clock' | 'log' | 'pepper' | 'sms' | 'chain'>
+export type IdentityDeps = Pick<
+  Deps,
+  'config' | 'db' | 'clock' | 'keyring' | 'log' | 'pepper' | 'sms' | 'chain'
+>
 
 export function identityRoutes(api: Api, deps: IdentityDeps): void {
   const pace = { send: newPace(), check: newPace(), chain: newPace() }
@@ -66,6 +70,13 @@ function accountRoutes(api: Api, deps: IdentityDeps): void {
   api.on('POST /v1/notices/read', async ({ caller, body }) => ({
     read: await readNotices(deps, caller.accountId, body.ids),
   }))
+  api.on('PUT /v1/account/webhook', ({ caller, body }) => setWebhook(deps, caller, body.url))
+  api.on('GET /v1/account/webhook', ({ caller }) => showWebhook(deps, caller))
+  api.on('POST /v1/account/webhook/test', ({ caller }) => testWebhook(deps, caller))
+  api.on('DELETE /v1/account/webhook', async ({ caller }) => {
+    await removeWebhook(deps, caller)
+    return undefined
+  })
   api.on('GET /v1/whoami', ({ caller }) => whoami(deps, caller))
   api.on('GET /v1/account', ({ caller }) => shownAccount(deps, caller))
   api.on('POST /v1/logout', async ({ caller }) => {

@@ -10,7 +10,7 @@ import type { MovableClock } from '../platform/clock.ts'
 import { type Config, readConfig } from '../platform/config.ts'
 import type { Db } from '../platform/db.ts'
 import { createApi } from '../platform/http.ts'
-import { openPepper, type Pepper } from '../platform/keyring.ts'
+import { openKeyring, openPepper, type Pepper } from '../platform/keyring.ts'
 import { jsonLog } from '../platform/log.ts'
 import { openChain } from '../providers/chain/evm.ts'
 import { TWILIO_FIELDS } from '../providers/processors.ts'
@@ -118,6 +118,7 @@ export async function testIdentity(
     clock,
     log,
     pepper: peppers([PEPPER_1]),
+    keyring: openKeyring(join(dataDir, 'keyring.json')),
     sms: openSms({ config, transport, log, timeoutMs: options.smsTimeoutMs ?? 8_000 }),
     chain: openChain({ config, transport, log }),
   }

@@ -65,6 +65,8 @@ export interface Config {
   pepperFile: string
   /** The file that moves the clock; only in the local cloud. */
   clockFile: string | undefined
+  /** Whether webhooks may lead to this machine; only in the local cloud. */
+  webhookLoopback: boolean
   /** Header in which a trusted proxy in front tells the client's address; undefined: the connection's own. */
   clientAddressHeader: string | undefined
   /** How often one of each may ask; a machine's runner asks every half minute, and hands in what its agent logs. */
@@ -210,6 +212,7 @@ export function readConfig(
     keyringFile: keyFile('KEYRING_FILE', 'keyring.json'),
     pepperFile: keyFile('PEPPER_FILE', 'pepper.json'),
     clockFile: optional('CLOCK_FILE'),
+    webhookLoopback: webhookLoopbackOf(env),
     clientAddressHeader: optional('CLIENT_ADDRESS_HEADER'),
     requestsPerMinute: {
       address: number('REQUESTS_PER_MINUTE_ADDRESS', 3000),
@@ -439,4 +442,13 @@ function depositChains(env: Readonly<Record<string, string | undefined>>): Depos
       pollSeconds: whole('DEPOSIT_POLL_SECONDS', 2),
     },
   ]
+}
+
+/** Receivers of service messages on this machine are for trying; a service that others reach would call itself. */
+function webhookLoopbackOf(env: NodeJS.ProcessEnv): boolean {
+  if (env.WEBHOOK_LOOPBACK !== 'allow') return false
+  if (/^https:/.test(env.API_URL ?? '')) {
+    throw new ConfigError('WEBHOOK_LOOPBACK is for the local cloud: unset it where API_URL is https.')
+  }
+  return true
 }

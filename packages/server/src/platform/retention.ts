@@ -76,6 +76,7 @@ export const retention = {
   notices: { sentence: '6m', table: 'notices', from: 'created_at', days: 365 },
   announcements: { sentence: '6m', table: 'announcements', from: 'announced_at', days: 365 },
   announcementReads: { sentence: '6m', table: 'announcement_reads', from: 'read_at', days: 365 },
+  noticeDeliveries: { sentence: '6m', table: 'notice_deliveries', from: 'delivered_at', days: 365 },
   invitations: { sentence: '6n', table: 'invitations', from: 'created_at', days: 30 },
   bannedProofs: { sentence: '6q', table: 'banned_proofs', from: 'banned_at', days: 365 },
   operatorActs: { sentence: '6o', table: 'operator_acts', from: 'at', days: 365 },

@@ -138,7 +138,7 @@ test('of an account that has something everywhere, only the books are left, and 
     'pii.wallet': 3,
     session: 1,
     'api-key': 1,
-    notice: 2,
+    notice: 4,
   })
   expect(await traces(dora)).toEqual(['retained.records'])
   expect(await tablesWith(sql, dora.id)).toEqual({})

@@ -42,6 +42,7 @@ const rows: Readonly<Record<Exclude<PeriodName, 'requestLog' | 'unusedBlobs'>, R
   notices: {},
   announcements: {},
   announcementReads: {},
+  noticeDeliveries: {},
   invitations: { id: 'inv_1', role: 'viewer' },
   bannedProofs: {},
   operatorActs: {},

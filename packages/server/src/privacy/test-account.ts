@@ -112,6 +112,16 @@ export async function plantAccount(
     created_at: now,
   })
   await insert('announcement_reads', { account_id: id, announcement_id: 'ann_1', read_at: now })
+  await insert('notice_webhooks', {
+    account_id: id,
+    url: `https://${name}.example.com/hook`,
+    key_id: 'k1',
+    nonce: Buffer.alloc(12),
+    ciphertext: hash('webhook'),
+    created_at: now,
+    next_at: now,
+  })
+  await insert('notice_deliveries', { account_id: id, notice_id: 'ntc_1', delivered_at: now })
   await insert('account_standings', { account_id: id, reason: `asked by ${name}`, since: now })
   await insert('spend_limits', { account_id: id, hard_hourly_micros: 5_000_000 })
   await insert('spend_warnings', { account_id: id, about: 'runway', said: '24' })
