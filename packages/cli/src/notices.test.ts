@@ -194,7 +194,7 @@ test('a webhook is set with its secret shown once, tried, shown and removed', as
     lastError: 'It answered with the status 500.',
   }
   answers['PUT /v1/account/webhook'] = () => ({ ...webhook, secret: 'whs_1' })
-  answers['GET /v1/account/webhook'] = () => webhook
+  answers['GET /v1/account/webhook'] = () => ({ webhook })
   answers['POST /v1/account/webhook/test'] = () => webhook
   answers['DELETE /v1/account/webhook'] = () => undefined as never
   const set = await run('account', 'webhook', 'set', webhook.url)
@@ -202,7 +202,12 @@ test('a webhook is set with its secret shown once, tried, shown and removed', as
   const put = api.asked.find(({ route }) => route === 'PUT /v1/account/webhook')
   expect(put?.body).toEqual({ url: webhook.url })
   const shown = await run('account', 'webhook', 'show')
-  expect(shown.stdout).toMatchInlineSnapshot()
+  expect(shown.stdout).toMatchInlineSnapshot(`
+    "url      https://ops.example.com/hook
+    set      24 h ago
+    failing  since 2026-11-25T09:00:00Z: It answered with the status 500.
+    "
+  `)
   expect((await run('account', 'webhook', 'test')).stdout).toBe(
     `A message is on its way to ${webhook.url}.\n`,
   )

@@ -37,8 +37,8 @@ async function sealAnew(): Promise<void> {
   try {
     const keyring = openKeyring(config.keyringFile)
     await checkKeys(db.jobs, { keyring, pepper: undefined })
-    const { secrets, credentials, stillNeeded } = await reseal({ db, keyring })
-    log.info('Sealed with the newest key', { count: secrets + credentials })
+    const { secrets, credentials, webhooks, stillNeeded } = await reseal({ db, keyring })
+    log.info('Sealed with the newest key', { count: secrets + credentials + webhooks })
     if (stillNeeded.length === 0) return
     throw new Error(
       `Rows still need ${stillNeeded.join(', ')}: keep what is named here in KEYRING_FILE, and run this again in a few minutes.`,

@@ -34,9 +34,8 @@ export async function findWebhook(tx: Sql, accountId: string): Promise<WebhookRo
   return row
 }
 
-export async function deleteWebhook(tx: Sql, accountId: string): Promise<boolean> {
-  const rows = await tx`delete from notice_webhooks where account_id = ${accountId} returning 1`
-  return rows.length > 0
+export async function deleteWebhook(tx: Sql, accountId: string): Promise<void> {
+  await tx`delete from notice_webhooks where account_id = ${accountId}`
 }
 
 /** Those whose next try is due and who have a message that was not sent. */

@@ -36,15 +36,18 @@ export async function setWebhook(
   return { ...shown(row), secret }
 }
 
-export async function showWebhook({ db }: Pick<Deps, 'db'>, { accountId }: Caller): Promise<NoticeWebhook> {
+export async function showWebhook(
+  { db }: Pick<Deps, 'db'>,
+  { accountId }: Caller,
+): Promise<{ webhook: NoticeWebhook | null }> {
   const row = await db.as({ account: accountId }, (tx) => store.findWebhook(tx, accountId))
-  if (!row) throw noWebhook()
-  return shown(row)
+  return { webhook: row ? shown(row) : null }
 }
 
 /** Leaves a message like any other, which is sent like any other. */
 export async function testWebhook(deps: Parts, caller: Caller): Promise<NoticeWebhook> {
-  const webhook = await showWebhook(deps, caller)
+  const { webhook } = await showWebhook(deps, caller)
+  if (!webhook) throw noWebhook()
   await deps.db.work((tx) =>
     notify(tx, {
       accountId: caller.accountId,
@@ -58,7 +61,7 @@ export async function testWebhook(deps: Parts, caller: Caller): Promise<NoticeWe
 }
 
 export async function removeWebhook({ db }: Pick<Deps, 'db'>, { accountId }: Caller): Promise<void> {
-  if (!(await db.as({ account: accountId }, (tx) => store.deleteWebhook(tx, accountId)))) throw noWebhook()
+  await db.as({ account: accountId }, (tx) => store.deleteWebhook(tx, accountId))
 }
 
 /** Seals what other keys have sealed with the newest one, some at once; returns how many. */
@@ -72,7 +75,7 @@ export async function resealWebhooks(tx: Sql, keyring: Keyring, atOnce: number):
 }
 
 const noWebhook = (): Problem =>
-  new Problem('not_found', 'Your account has no webhook.', {
+  new Problem('conflict', 'Your account has no webhook.', {
     fix: 'Set one: agentctl account webhook set URL',
   })
 

@@ -39,7 +39,7 @@ export function openWebhooks({
       if (url.protocol !== 'https:' && !(isHere && url.protocol === 'http:'))
         return 'it has to begin with https://'
       if (url.username || url.password) return 'it has a user or a password in it'
-      if (url.port !== '' && Number(url.port) < 1024) return 'its port has to be 443, or 1024 and above'
+      if (url.port !== '' && !isHere) return 'its port has to be 443'
       if (/^[\d.]+$|:/.test(host) && !mayReach(host)) return 'it is not on the public internet'
       return undefined
     },
