@@ -154,6 +154,9 @@ export function chooseAmong(
   )
 }
 
+/** How many there were in this process. */
+let campaigns = 0
+
 /** Runs the journey once for each point with the fault there, in all worlds at the same time. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
   const { journey, fault, worlds, log } = options
@@ -182,7 +185,13 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     report.chosen += chosen.length
     queues.set(operation, shots(chosen, options.oneByOne ? 1 : (fault.perRun ?? 1)))
   }
-  report.shards = await Promise.all(worlds.map((world) => runShard(world, options, queues, report)))
+  campaigns += 1
+  // Part of the agents' names, which have their rules; no two campaigns work on the same names.
+  const tag = `${fault.name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '')
+    .slice(0, 12)}${campaigns}`
+  report.shards = await Promise.all(worlds.map((world) => runShard(world, options, queues, report, tag)))
   for (const [operation, queue] of queues) {
     const left = queue.flatMap(({ points }) => points)
     report.unreached.push(...left.map((point) => `${operation.name} │ ${pointText(point)}`))
@@ -197,15 +206,11 @@ async function runShard(
   { journey, fault, log, settleMs = SETTLE_MS }: CampaignOptions,
   queues: Map<Operation, Shot[]>,
   report: CampaignReport,
+  tag: string,
 ): Promise<ShardReport> {
   const since = performance.now()
   const { server, worker } = world.processes
   const restartsBefore = server.restarts + worker.restarts
-  // Part of the agents' names, which have their rules.
-  const tag = fault.name
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '')
-    .slice(0, 12)
   let runs = 0
   let hit = 0
   let idleRuns = 0

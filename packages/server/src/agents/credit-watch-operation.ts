@@ -10,6 +10,7 @@ import { type Lease, lockOperation, type Operation, type Outcome } from '../plat
 import { Problem } from '../platform/problem.ts'
 import {
   beginGrace,
+  endGrace,
   listAwake,
   listCapped,
   listPurgeable,
@@ -79,7 +80,10 @@ async function suspendHeld({ db, config }: Parts, lease: Lease, now: Date): Prom
       await lease.write((tx) => suspendAgent(tx, id, { since: now, graceDays, now, why: state }))
     }
   }
-  await lease.write((tx) => beginGrace(tx, graceEnd({ since: now, graceDays, now })))
+  await lease.write(async (tx) => {
+    await endGrace(tx)
+    await beginGrace(tx, graceEnd({ since: now, graceDays, now }))
+  })
 }
 
 /** After a deposit, or a move that failed: the most recently used first, as far as the money goes. */

@@ -256,6 +256,16 @@ export function listCapped(
     where a.max_total_micros is not null and a.status <> 'deleted' and a.rest is null and a.release_id is not null`
 }
 
+/** Agents that rested for lack of credits when their account was suspended: their grace period ends as well. */
+export async function endGrace(sql: Sql): Promise<void> {
+  await sql`
+    update agents set snapshot_delete_at = null
+    where rest = 'suspended' and snapshot_delete_at is not null
+      and namespace_id in (
+        select n.id from namespaces n join account_standings s on s.account_id = n.owner_account_id
+        where s.state = 'suspended')`
+}
+
 /** Agents at rest whose account was suspended and is not any more: from now on their files wait for credits only. */
 export async function beginGrace(sql: Sql, snapshotDeleteAt: Date): Promise<void> {
   await sql`

@@ -3,6 +3,7 @@ import { deployLive, eventually, type Person, testCloud } from '../agents/test-c
 import { linkLoginMethod, logIn } from '../identity/accounts.ts'
 import { listNotices } from '../identity/notices.ts'
 import type { Proof } from '../identity/proof.ts'
+import { secondsAfter } from '../platform/clock.ts'
 import { newId } from '../platform/ids.ts'
 import type { Pepper } from '../platform/keyring.ts'
 import { startOperation } from '../platform/operations.ts'
@@ -75,7 +76,9 @@ test('a suspended account runs nothing, and what it ran comes back with its file
     })
   }
   expect(await bob.deploy('second', 'y')).toMatchObject({ status: 403, body: { code: 'account_suspended' } })
-  // No grace period runs while its people can do nothing about it.
+  // No grace period runs while its people can do nothing about it, nor one that began when the credits had ended.
+  const tomorrow = secondsAfter(cloud.deps.clock.now(), DAY)
+  await sql`update agents set snapshot_delete_at = ${tomorrow} where id = ${agent.id}`
   cloud.advance(40 * DAY)
   const lookedAfter = cloud.deps.clock.now().toISOString()
   await eventually(async () => {
