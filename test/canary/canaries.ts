@@ -24,6 +24,7 @@ export class Canaries {
   readonly nextPhone = this.add('next phone number', phone(), 'phone')
   /** Of nobody who ever logs in. */
   readonly otherPhone = this.add('next phone number', phone(), 'phone')
+  readonly thirdPhone = this.add('next phone number', phone(), 'phone')
   readonly card = this.add('card number', card(), 'card')
   readonly privateKey = this.add(
     'private key of a wallet',

@@ -140,6 +140,11 @@ export class Drive {
 
   async rest(): Promise<void> {
     await this.#run(['agents', 'stop', 'bot'])
+    // Its disk is copied while it counts as stopped.
+    await until(async () => {
+      const answer = await this.#api('GET', '/v1/agents/bot')
+      return ((await answer.json()) as { step: string | null }).step === null
+    })
     await this.#run(['agents', 'export', 'bot', '--output', 'bot.json'])
     this.printed.push({ name: 'bot.json', bytes: readFileSync(join(this.#machine.home, 'bot.json')) })
   }
@@ -182,7 +187,7 @@ export class Drive {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({
-          phone: fault.status === 400 ? this.#canaries.nextPhone : this.#canaries.otherPhone,
+          phone: fault.status === 400 ? this.#canaries.thirdPhone : this.#canaries.otherPhone,
         }),
       })
     }
@@ -190,7 +195,12 @@ export class Drive {
 
   async #code(phone: string): Promise<string> {
     const inbox = `${this.#platform.cloud.local.twilio.url}/_local/inbox?to=${encodeURIComponent(phone)}`
-    const received = (await (await fetch(inbox)).json()) as { body: string; code: string }[]
+    let received: { body: string; code: string }[] = []
+    // It is sent after the answer, so that the answer does not tell by its time whether it was.
+    await until(async () => {
+      received = (await (await fetch(inbox)).json()) as typeof received
+      return received.length > 0
+    })
     const { body, code } = received.at(-1) ?? { body: '', code: '' }
     this.#canaries.add('login code', code, 'code')
     this.#canaries.add('text of a message', body)
