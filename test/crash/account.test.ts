@@ -1,17 +1,13 @@
 import { expect, test } from 'vitest'
 import { accountJourney } from './account-journey.ts'
-import { chooseAmong, type FoundPoints, record, runCampaign } from './campaign.ts'
+import { chooseAmong, type FoundPoints, record } from './campaign.ts'
 import { databaseRestart, type Fault, kill, sleepPastLease } from './faults.ts'
 import { type Choose, everyCallOfEveryRequest, everyCallOnce, killedPoints, spread } from './point-choice.ts'
-import { isFull, LONG_MS, log, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, once, openWorlds } from './worlds.ts'
 
 const worlds = openWorlds('account', 1)
 
-let finding: Promise<FoundPoints> | undefined
-function points(): Promise<FoundPoints> {
-  finding ??= findPoints()
-  return finding
-}
+const points = once(findPoints)
 
 async function findPoints(): Promise<FoundPoints> {
   const recorded = await record(worlds.all, [accountJourney, accountJourney])
@@ -27,16 +23,12 @@ test.for(faults)(
   '$name: an account that is being erased is erased, whole and once',
   { timeout: LONG_MS },
   async ({ fault, some }) => {
-    const report = await runCampaign({
+    const report = await worlds.endure({
       journey: accountJourney,
       found: await points(),
       fault,
-      worlds: worlds.all,
-      oneByOne: isFull,
-      log,
-      ...(isFull ? {} : { choose: some }),
+      some,
     })
-    expect(report.violations).toEqual([])
     expect(report.hit).toBeGreaterThan(0)
   },
 )

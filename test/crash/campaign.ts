@@ -186,7 +186,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     queues.set(operation, shots(chosen, options.oneByOne ? 1 : (fault.perRun ?? 1)))
   }
   campaigns += 1
-  // Part of the agents' names, which have their rules; no two campaigns work on the same names.
+  // Part of the agents' names, which have their rules; no two campaigns work on the same names, for labels are never given out again.
   const tag = `${fault.name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '')

@@ -26,16 +26,12 @@ import {
 } from './point-choice.ts'
 import { answersAt, vultrErrors } from './provider-errors.ts'
 import { creditsJourney, limitsJourney, restJourney } from './rest-journey.ts'
-import { isFull, LONG_MS, log, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, log, once, openWorlds } from './worlds.ts'
 
 const worlds = openWorlds('crash', 3)
 
 type Found = Map<Journey, FoundPoints>
-let finding: Promise<Found> | undefined
-function points(): Promise<Found> {
-  finding ??= findPoints()
-  return finding
-}
+const points = once(findPoints)
 
 const shortJourney: Journey = { ...agentJourney, name: 'short', operations: [firstDeploy, deletion] }
 
@@ -79,16 +75,12 @@ async function pointsOf(journey: Journey): Promise<FoundPoints> {
 test('kill -9 at I/O points of server, worker and runner loses nothing and leaves nothing behind', {
   timeout: LONG_MS,
 }, async () => {
-  const report = await runCampaign({
+  const report = await worlds.endure({
     journey: agentJourney,
     found: await pointsOf(agentJourney),
     fault: kill,
-    oneByOne: isFull,
-    worlds: worlds.all,
-    log,
-    ...(isFull ? {} : { choose: killedPoints }),
+    some: killedPoints,
   })
-  expect(report.violations).toEqual([])
   expect(report.unreached.length).toBeLessThan(report.hit / 10)
 })
 
@@ -106,16 +98,12 @@ test.for(restFaults)(
   },
   async ({ fault, some }) => {
     for (const journey of [restJourney, creditsJourney, limitsJourney]) {
-      const report = await runCampaign({
+      const report = await worlds.endure({
         journey,
         found: await pointsOf(journey),
         fault,
-        worlds: worlds.all,
-        oneByOne: isFull,
-        log,
-        ...(isFull || !some ? {} : { choose: some }),
+        some,
       })
-      expect(report.violations).toEqual([])
       expect(report.unreached.length).toBeLessThanOrEqual(1 + report.hit / 10)
     }
   },
@@ -131,18 +119,15 @@ test.for(slowFaults)(
   async ({ fault, count }) => {
     // Always there: the one call that cannot be repeated.
     const isOrder = ({ name }: Point): boolean => name.startsWith('POST /v2/instances')
-    const choose: Choose = (all, operation) =>
-      isFull ? all : [...new Set([...spread(count)(all, operation), ...all.filter(isOrder)])]
-    const report = await runCampaign({
+    const some: Choose = (all, operation) => [
+      ...new Set([...spread(count)(all, operation), ...all.filter(isOrder)]),
+    ]
+    await worlds.endure({
       journey: agentJourney,
       found: await pointsOf(agentJourney),
       fault,
-      worlds: worlds.all,
-      oneByOne: isFull,
-      log,
-      choose,
+      some,
     })
-    expect(report.violations).toEqual([])
   },
 )
 
@@ -152,15 +137,11 @@ const providerFaults = [
   ...(isFull ? [providerTimeoutAfterEffect] : []),
 ]
 test.for(providerFaults)('$name leaves no machine that nobody owns', { timeout: LONG_MS }, async (fault) => {
-  const report = await runCampaign({
+  await worlds.endure({
     journey: agentJourney,
     found: await pointsOf(agentJourney),
     fault,
-    worlds: worlds.all,
-    oneByOne: isFull,
-    log,
   })
-  expect(report.violations).toEqual([])
 })
 
 test('whatever Vultr answers, no machine and no snapshot is left that nobody owns, and nothing is stuck', {
@@ -168,15 +149,11 @@ test('whatever Vultr answers, no machine and no snapshot is left that nobody own
 }, async () => {
   const found = await pointsOf(answersJourney)
   for (const fault of answersAt(found, vultrErrors)) {
-    const report = await runCampaign({
+    const report = await worlds.endure({
       journey: answersJourney,
       found,
       fault,
-      worlds: worlds.all,
-      oneByOne: isFull,
-      log,
     })
-    expect(report.violations).toEqual([])
     expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
   }
 })

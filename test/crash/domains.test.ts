@@ -17,7 +17,7 @@ import {
   spread,
 } from './point-choice.ts'
 import { answersAt, cloudflareErrors } from './provider-errors.ts'
-import { isFull, LONG_MS, log, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, log, once, openWorlds } from './worlds.ts'
 
 const worlds = openWorlds('domains', 2, { takesDomains: true, prepare: admitRival })
 
@@ -27,11 +27,7 @@ interface Found {
   /** The same, with what each operation asks of Cloudflare, whichever of them have asked it before. */
   each: FoundPoints
 }
-let finding: Promise<Found> | undefined
-function points(): Promise<Found> {
-  finding ??= findPoints()
-  return finding
-}
+const points = once(findPoints)
 
 async function findPoints(): Promise<Found> {
   const recorded = (await record(worlds.all, [domainJourney, domainJourney]))(domainJourney)
@@ -71,16 +67,12 @@ test('kill -9 at I/O points leaves no hostname that nobody has, and no domain wi
   timeout: LONG_MS,
 }, async () => {
   const { first, each } = await points()
-  const report = await runCampaign({
+  const report = await worlds.endure({
     journey: domainJourney,
     found: isEveryPoint ? each : first,
     fault: kill,
-    oneByOne: isFull,
-    worlds: worlds.all,
-    log,
-    ...(isFull ? {} : { choose: killedPoints }),
+    some: killedPoints,
   })
-  expect(report.violations).toEqual([])
   expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
 })
 
@@ -96,16 +88,12 @@ test.for(otherFaults)(
   '$name: each name has one holder, here and at Cloudflare',
   { timeout: LONG_MS },
   async ({ fault, some }) => {
-    const report = await runCampaign({
+    const report = await worlds.endure({
       journey: domainJourney,
       found: (await points()).first,
       fault,
-      worlds: worlds.all,
-      oneByOne: isFull,
-      log,
-      ...(isFull ? {} : { choose: some }),
+      some,
     })
-    expect(report.violations).toEqual([])
     expect(report.hit).toBeGreaterThan(0)
   },
 )
@@ -115,15 +103,11 @@ test('whatever Cloudflare answers, each name has one holder, here and at Cloudfl
 }, async () => {
   const { each } = await points()
   for (const fault of answersAt(each, cloudflareErrors)) {
-    const report = await runCampaign({
+    const report = await worlds.endure({
       journey: domainJourney,
       found: each,
       fault,
-      worlds: worlds.all,
-      oneByOne: isFull,
-      log,
     })
-    expect(report.violations).toEqual([])
     expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
   }
 })

@@ -23,15 +23,11 @@ import {
   few,
   killedPoints,
 } from './point-choice.ts'
-import { isFull, LONG_MS, log, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, log, once, openWorlds } from './worlds.ts'
 
 const worlds = openWorlds('money', 2)
 
-let finding: Promise<FoundPoints> | undefined
-function points(): Promise<FoundPoints> {
-  finding ??= findPoints()
-  return finding
-}
+const points = once(findPoints)
 
 async function findPoints(): Promise<FoundPoints> {
   const recorded = (await record(worlds.all, [moneyJourney, moneyJourney]))(moneyJourney)
@@ -43,16 +39,12 @@ async function findPoints(): Promise<FoundPoints> {
 test('kill -9 at I/O points of what moves credits loses none and makes none', {
   timeout: LONG_MS,
 }, async () => {
-  const report = await runCampaign({
+  const report = await worlds.endure({
     journey: moneyJourney,
     found: await points(),
     fault: kill,
-    oneByOne: isFull,
-    worlds: worlds.all,
-    log,
-    ...(isFull ? {} : { choose: killedPoints }),
+    some: killedPoints,
   })
-  expect(report.violations).toEqual([])
   // What the worker does between two requests depends on timing; each that was not reached again is printed.
   expect(report.unreached.length).toBeLessThan(report.hit / 10)
 })
@@ -69,16 +61,12 @@ const otherFaults: { name: string; fault: Fault; some?: Choose }[] = [
   { fault: chainTimeout, some: few(1) },
 ].map((one) => ({ ...one, name: one.fault.name }))
 test.for(otherFaults)('$name: no credits are lost or made', { timeout: LONG_MS }, async ({ fault, some }) => {
-  const report = await runCampaign({
+  await worlds.endure({
     journey: moneyJourney,
     found: await points(),
     fault,
-    worlds: worlds.all,
-    oneByOne: isFull,
-    log,
-    ...(isFull || !some ? {} : { choose: some }),
+    some,
   })
-  expect(report.violations).toEqual([])
 })
 
 test('servers that credit without a key, and a meter that rounds each run, are found out', {

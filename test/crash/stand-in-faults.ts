@@ -88,8 +88,8 @@ const isHang = ({ fault }: ProviderError): boolean => fault.kind.startsWith('han
 
 /** Each of them at every point at which it makes sense. */
 export function errorsOf(provider: ProviderErrors): Fault[] {
-  return provider.errors.map((error, index) => {
-    const name = `${index + 1}. ${provider.name}: ${error.name}`
+  return provider.errors.map((error) => {
+    const name = `${provider.name}: ${error.name}`
     return {
       ...withRefusal(provider, () => error),
       ...standInFault(name, error.fault, provider.calls),
@@ -116,7 +116,7 @@ export function errorsInTurn(provider: ProviderErrors, points: readonly Point[],
     uses.set(error, (uses.get(error) ?? 0) + 1)
     return error
   }
-  return Array.from({ length: times }, (_, index) => {
+  return Array.from({ length: times }, () => {
     const chosen = new Map(
       calls.flatMap((point) => {
         const error = errorFor(point)
@@ -125,8 +125,7 @@ export function errorsInTurn(provider: ProviderErrors, points: readonly Point[],
     )
     return {
       ...withRefusal(provider, (point) => chosen.get(point)),
-      // Their numbers come first: subjects bear the beginning, and labels of agents are never given out again.
-      name: `${index + 1}. errors of ${provider.name} in turn`,
+      name: `errors of ${provider.name} in turn`,
       perRun: PER_RUN,
       appliesTo: (point) => chosen.has(point),
       async prepare(world, point) {

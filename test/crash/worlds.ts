@@ -1,7 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, inject } from 'vitest'
+import { afterAll, beforeAll, expect, inject } from 'vitest'
+import { type CampaignReport, type FoundPoints, runCampaign } from './campaign.ts'
+import type { Fault } from './faults.ts'
+import type { Journey } from './journey.ts'
+import type { Choose } from './point-choice.ts'
 import { openWorld, type World } from './world.ts'
 
 export const LONG_MS = 1_800_000
@@ -10,11 +14,27 @@ export const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
 
 export const log = (line: string): void => void process.stdout.write(`${line}\n`)
 
+/** What is found once, by whoever asks first. */
+export function once<T>(find: () => Promise<T>): () => Promise<T> {
+  let finding: Promise<T> | undefined
+  return () => {
+    finding ??= find()
+    return finding
+  }
+}
+
 export interface Worlds {
   /** Beside each other; there from the first test on. */
   all: World[]
   /** The one in which points are looked for. */
   first(): World
+  /** A campaign in all of them, which breaks nothing. With `some` a bounded part of the points, unless all are tried. */
+  endure(wanted: {
+    journey: Journey
+    found: FoundPoints
+    fault: Fault
+    some?: Choose | undefined
+  }): Promise<CampaignReport>
   /** One whose servers do something naively, as long as `act` runs. */
   naively(module: string, act: (world: World) => Promise<void>): Promise<void>
 }
@@ -59,6 +79,17 @@ export function openWorlds(
       const [first] = all
       if (!first) throw new Error('There is no world.')
       return first
+    },
+    async endure({ some, ...wanted }) {
+      const report = await runCampaign({
+        ...wanted,
+        worlds: all,
+        oneByOne: isFull,
+        log,
+        ...(isFull || !some ? {} : { choose: some }),
+      })
+      expect(report.violations).toEqual([])
+      return report
     },
     async naively(module, act) {
       const world = await open('naive', module)
