@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { readKeptFile } from '@agentctl/localcloud/kept-file.ts'
 import { isRunning, type ProcessIdentity, signal } from '@agentctl/localcloud/process-identity.ts'
 import { startVultr } from '@agentctl/localcloud/vultr/vultr.ts'
+import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import { silentLog } from '@agentctl/server/platform/log.ts'
 import { Secret } from '@agentctl/server/platform/secret.ts'
 import { openMachines } from '@agentctl/server/providers/machines/vultr.ts'
@@ -145,11 +146,12 @@ test('Ctrl-C in the middle of a boot leaves nothing; what a killed run leaves, i
 
 /** Labels of its machines, once there is one that is not among these. */
 async function machinesBesides({ child, said }: Run, known: readonly string[]): Promise<string[]> {
-  const deadline = Date.now() + 90_000
-  for (;;) {
-    const labels = (await ours.listOurs()).map(({ label }) => label).filter((label) => !known.includes(label))
-    if (labels.length > 0) return labels
-    if (Date.now() > deadline || child.exitCode !== null) throw new Error(said())
-    await new Promise((later) => setTimeout(later, 50))
+  let labels: string[] = []
+  const look = async (): Promise<boolean> => {
+    labels = (await ours.listOurs()).map(({ label }) => label).filter((label) => !known.includes(label))
+    return labels.length > 0 || child.exitCode !== null
   }
+  await waitUntil(look, { withinMs: 90_000, everyMs: 50 })
+  expect(labels, said()).not.toEqual([])
+  return labels
 }

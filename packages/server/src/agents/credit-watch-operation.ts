@@ -178,8 +178,8 @@ async function warn({ config }: Parts, lease: Lease, now: Date): Promise<void> {
         now,
       })
     }
-    for (const { accountId, kind, message } of await newBreaches(tx, now)) {
-      await notify(tx, { accountId, kind, message, next: 'agentctl billing limits', now })
+    for (const breach of await newBreaches(tx, now)) {
+      await notify(tx, { ...breach, now })
     }
   })
 }

@@ -64,41 +64,37 @@ export async function requireWithinLimits(
 ): Promise<void> {
   await requireGoodStanding(tx, accountId)
   const [limits, caps] = [await findLimits(tx, accountId), await standingOf(tx, accountId)]
-  if (caps?.hourlyMaxMicros != null && rateMicros > caps.hourlyMaxMicros) {
-    throw capReached(
-      `All agents together would cost ${dollars(rateMicros)} an hour; we allow this account ${dollars(caps.hourlyMaxMicros)}.`,
-    )
-  }
-  if (caps?.monthlyMaxMicros != null) {
+  const bounds = [
+    {
+      hourly: caps?.hourlyMaxMicros,
+      monthly: caps?.monthlyMaxMicros,
+      is: 'we allow this account',
+      // Its people cannot change what operators have decided.
+      options: {
+        fix: 'To ask for more, write to the address at the end of the policy: agentctl policy show',
+      },
+    },
+    { hourly: limits?.hardHourlyMicros, monthly: limits?.hardMonthlyMicros, is: 'the limit is', options: {} },
+  ]
+  for (const { hourly, monthly, is, options } of bounds) {
+    if (hourly != null && rateMicros > hourly) {
+      throw new Problem(
+        'spend_limit',
+        `All agents together would cost ${dollars(rateMicros)} an hour; ${is} ${dollars(hourly)}.`,
+        options,
+      )
+    }
+    if (monthly == null) continue
     const spent = await spentThisMonth(tx, accountId, now)
-    if (spent >= caps.monthlyMaxMicros) {
-      throw capReached(
-        `${dollars(spent)} were spent this month; we allow this account ${dollars(caps.monthlyMaxMicros)}.`,
+    if (spent >= monthly) {
+      throw new Problem(
+        'spend_limit',
+        `${dollars(spent)} were spent this month; ${is} ${dollars(monthly)}.`,
+        options,
       )
     }
   }
-  if (!limits) return
-  if (limits.hardHourlyMicros !== null && rateMicros > limits.hardHourlyMicros) {
-    throw new Problem(
-      'spend_limit',
-      `All agents together would cost ${dollars(rateMicros)} an hour; the limit is ${dollars(limits.hardHourlyMicros)}.`,
-    )
-  }
-  if (limits.hardMonthlyMicros === null) return
-  const spent = await spentThisMonth(tx, accountId, now)
-  if (spent >= limits.hardMonthlyMicros) {
-    throw new Problem(
-      'spend_limit',
-      `${dollars(spent)} were spent this month; the limit is ${dollars(limits.hardMonthlyMicros)}.`,
-    )
-  }
 }
-
-/** Its people cannot change what operators have decided. */
-const capReached = (message: string): Problem =>
-  new Problem('spend_limit', message, {
-    fix: 'To ask for more, write to the address at the end of the policy: agentctl policy show',
-  })
 
 /** What the meters of one subject have burnt in all. */
 export function spentBySubject(tx: Sql, subject: string, now: Date): Promise<bigint> {
@@ -114,19 +110,31 @@ async function spentThisMonth(tx: Sql, accountId: string, now: Date): Promise<bi
 
 export interface Breach {
   accountId: string
-  kind: 'soft_hourly' | 'soft_monthly' | 'hard_monthly'
+  kind: 'soft_hourly' | 'soft_monthly' | 'hard_monthly' | 'cap_monthly'
   message: string
+  next: string
+}
+
+/** Accounts that are bounded, by themselves or by operators. */
+async function listBounded(tx: Sql) {
+  const caps = new Map(
+    (await listMonthlyCaps(tx)).map(({ accountId, monthlyMaxMicros }) => [accountId, monthlyMaxMicros]),
+  )
+  const limited = await listLimited(tx)
+  const known = new Set(limited.map(({ accountId }) => accountId))
+  const others = [...caps.keys()].filter((id) => !known.has(id)).map((accountId) => ({ accountId, ...NONE }))
+  return [...limited, ...others].map((one) => ({ ...one, monthlyMaxMicros: caps.get(one.accountId) ?? null }))
 }
 
 /** Limits that were passed since the last look: each is told once, a monthly one once in each month. */
 export async function newBreaches(tx: Sql, now: Date): Promise<Breach[]> {
   const breaches: Breach[] = []
   const month = now.toISOString().slice(0, 7)
-  for (const { accountId, ...limits } of await listLimited(tx)) {
+  for (const { accountId, ...limits } of await listBounded(tx)) {
     const ledgerAccount = await findLedgerAccount(tx, accountId)
     const rate = ledgerAccount ? (await findBurn(tx, ledgerAccount, now)).hourlyMicros : 0n
     const spent = await spentThisMonth(tx, accountId, now)
-    for (const { kind, limit, reached, said, message } of [
+    for (const { kind, limit, reached, said, message, next = 'agentctl billing limits' } of [
       {
         kind: 'soft_hourly',
         limit: limits.softHourlyMicros,
@@ -148,28 +156,40 @@ export async function newBreaches(tx: Sql, now: Date): Promise<Breach[]> {
         said: month,
         message: `${dollars(spent)} were spent this month: your limit is reached, and your agents are stopped.`,
       },
-    ] as const) {
+      {
+        kind: 'cap_monthly',
+        limit: limits.monthlyMaxMicros,
+        reached: (most: bigint) => spent >= most,
+        said: month,
+        message: `${dollars(spent)} were spent this month, as much as we allow your account, and your agents are stopped.`,
+        next: 'agentctl policy show',
+      },
+    ] satisfies (Omit<Breach, 'accountId' | 'next'> & {
+      limit: bigint | null
+      reached: (most: bigint) => boolean
+      said: string
+      next?: string
+    })[]) {
       if (limit === null || !reached(limit)) {
         await deleteWarning(tx, accountId, kind)
         continue
       }
       if ((await findWarning(tx, accountId, kind)) === said) continue
       await putWarning(tx, accountId, kind, said)
-      breaches.push({ accountId, kind, message })
+      breaches.push({ accountId, kind, message, next })
     }
   }
   return breaches
 }
 
-/** Accounts that have spent what they allow themselves this month. */
+/** Accounts that have spent what they, or operators, allow them this month. */
 export async function listOverspent(tx: Sql, now: Date): Promise<string[]> {
   const over: string[] = []
-  for (const { accountId, monthlyMaxMicros } of await listMonthlyCaps(tx)) {
-    if ((await spentThisMonth(tx, accountId, now)) >= monthlyMaxMicros) over.push(accountId)
-  }
-  for (const { accountId, hardMonthlyMicros } of await listLimited(tx)) {
-    if (hardMonthlyMicros === null) continue
-    if ((await spentThisMonth(tx, accountId, now)) >= hardMonthlyMicros) over.push(accountId)
+  for (const { accountId, hardMonthlyMicros, monthlyMaxMicros } of await listBounded(tx)) {
+    const bounds = [hardMonthlyMicros, monthlyMaxMicros].filter((bound) => bound !== null)
+    if (bounds.length === 0) continue
+    const spent = await spentThisMonth(tx, accountId, now)
+    if (bounds.some((bound) => spent >= bound)) over.push(accountId)
   }
   return over
 }

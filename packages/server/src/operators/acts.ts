@@ -35,7 +35,7 @@ export async function enact<T>(
         subject: idsOf(about),
         outcome: 'done',
         reason: reason ?? null,
-        now,
+        at: now,
       })
       return answer
     })
@@ -50,7 +50,7 @@ export async function enact<T>(
         subject: idsOf(about),
         outcome,
         reason: reason ?? null,
-        now,
+        at: now,
       }),
     )
     throw error

@@ -22,10 +22,12 @@ export function listNewest(tx: Sql, limit: number): Promise<RightsRequestRow[]> 
     select ${columns(tx)} from rights_requests order by received_at desc, id limit ${limit}`
 }
 
-export async function countOverdue(tx: Sql, now: Date): Promise<number> {
-  const [row] = await tx<{ count: number }[]>`
-    select count(*)::int as count from rights_requests where answered_at is null and due_at < ${now}`
-  return row?.count ?? 0
+/** Those that wait for their answer, and those of them that should have had it. */
+export async function countOpen(sql: Sql, now: Date): Promise<{ open: number; overdue: number }> {
+  const [row] = await sql<{ open: number; overdue: number }[]>`
+    select count(*)::int as open, (count(*) filter (where due_at < ${now}))::int as overdue
+    from rights_requests where answered_at is null`
+  return row ?? { open: 0, overdue: 0 }
 }
 
 export async function insertRequest(

@@ -16,7 +16,13 @@ export async function listRequests(
   now: Date,
 ): Promise<{ overdue: number; requests: RightsRequest[] }> {
   const rows = await (all ? store.listNewest(tx, LISTED) : store.listOpen(tx, LISTED))
-  return { overdue: await store.countOverdue(tx, now), requests: rows.map((row) => shown(row, now)) }
+  const { overdue } = await countOpenRequests(tx, now)
+  return { overdue, requests: rows.map((row) => shown(row, now)) }
+}
+
+/** Policy 7e: those that wait for their answer, and those of them that should have had it. */
+export function countOpenRequests(sql: Sql, now: Date): Promise<{ open: number; overdue: number }> {
+  return store.countOpen(sql, now)
 }
 
 export async function noteRequest(

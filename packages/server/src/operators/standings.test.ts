@@ -171,8 +171,18 @@ test('caps refuse what would be more, in words, and stop what spends more in a m
   })
   await cap(bob.account, { monthlyMaxMicros: '0' })
   expect(await bob.deploy('small', 'x')).toMatchObject({ status: 402, body: { code: 'spend_limit' } })
+  // What runs already is stopped once the month has cost so much.
+  await cap(bob.account, { monthlyMaxMicros: '15000' })
+  const worker = await cloud.workForEver()
+  const { machine } = await deployLive(cloud, bob, 'small', 'x')
+  cloud.advance(2 * HOUR)
+  await statusOf(bob, 'small', 'stopped')
+  await machine.forgets()
+  const [why] = (await listNotices(deps, bob.account, true)).filter(({ kind }) => kind === 'cap_monthly')
+  expect(why?.message).toMatch(/^\$0\.0\d+ were spent this month, as much as we allow your account/)
   await cap(bob.account, {})
-  expect(await bob.deploy('small', 'x')).toMatchObject({ status: 202 })
+  expect(await bob.call('POST', '/v1/agents/small/start')).toMatchObject({ status: 202 })
+  await worker.stop()
 })
 
 test('charges are given back once for each id, and the account is told', async () => {

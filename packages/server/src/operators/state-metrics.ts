@@ -2,14 +2,8 @@ import type { Deps } from '../deps.ts'
 import { isPumped, sentWithinDay } from '../identity/sms-counts.ts'
 import type { Metrics, Reading } from '../platform/metrics.ts'
 import { countWork } from '../platform/operation-counts.ts'
-import {
-  countRightsRequests,
-  countStates,
-  countWrongLedgers,
-  findMoments,
-  listCursors,
-  listPurges,
-} from './state-store.ts'
+import { countOpenRequests } from './rights-requests.ts'
+import { countStates, countWrongLedgers, findMoments, listCursors, listPurges } from './state-store.ts'
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'transfers'>
 
@@ -27,7 +21,7 @@ export function showState(deps: Parts, metrics: Metrics): void {
   metrics.gauge(kept(FRESH_MS, () => readChains(deps)))
   metrics.gauge(
     kept(FRESH_MS, async () => {
-      const { open, overdue } = await countRightsRequests(db.jobs, clock.now())
+      const { open, overdue } = await countOpenRequests(db.jobs, clock.now())
       return [
         one('agentctl_rights_requests_open', 'Requests about personal data that wait for an answer.', open),
         one('agentctl_rights_requests_overdue', 'Those that should have had one.', overdue),

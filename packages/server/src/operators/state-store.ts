@@ -38,13 +38,6 @@ export function listPurges(sql: Sql): Promise<{ name: string; ranAt: Date }[]> {
   return sql<{ name: string; ranAt: Date }[]>`select name, ran_at as "ranAt" from purges order by name`
 }
 
-export async function countRightsRequests(sql: Sql, now: Date): Promise<{ open: number; overdue: number }> {
-  const [row] = await sql<{ open: number; overdue: number }[]>`
-    select count(*)::int as open, (count(*) filter (where due_at < ${now}))::int as overdue
-    from rights_requests where answered_at is null`
-  return row ?? { open: 0, overdue: 0 }
-}
-
 export function listCursors(sql: Sql): Promise<{ chainId: number; nextBlock: bigint }[]> {
   return sql<{ chainId: number; nextBlock: bigint }[]>`
     select chain_id::int as "chainId", next_block as "nextBlock" from chain_cursors`

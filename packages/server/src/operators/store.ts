@@ -1,22 +1,5 @@
 import type { Sql } from '../platform/db.ts'
 
-export async function insertAct(
-  tx: Sql,
-  a: {
-    id: string
-    operator: string
-    act: string
-    subject: string
-    outcome: string
-    reason: string | null
-    now: Date
-  },
-): Promise<void> {
-  await tx`
-    insert into operator_acts (id, operator, act, subject, outcome, reason, at)
-    values (${a.id}, ${a.operator}, ${a.act}, ${a.subject}, ${a.outcome}, ${a.reason}, ${a.now})`
-}
-
 export interface ActRow {
   id: string
   operator: string
@@ -25,6 +8,12 @@ export interface ActRow {
   outcome: string
   reason: string | null
   at: Date
+}
+
+export async function insertAct(tx: Sql, a: ActRow): Promise<void> {
+  await tx`
+    insert into operator_acts (id, operator, act, subject, outcome, reason, at)
+    values (${a.id}, ${a.operator}, ${a.act}, ${a.subject}, ${a.outcome}, ${a.reason}, ${a.at})`
 }
 
 export function listActs(tx: Sql, limit: number): Promise<ActRow[]> {

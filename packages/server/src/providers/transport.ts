@@ -39,8 +39,7 @@ export interface StreamedAnswer {
 
 /**
  * The one way out of this server to the APIs of others; its own machines and its own edge are reached by the router and
- * the probe. It never repeats a call: whether a repetition is safe is known only to whoever
- * asked for the call.
+ * the probe. It never repeats a call: whether a repetition is safe is known only to whoever asked for the call.
  */
 export interface Transport {
   readonly egress: Egress

@@ -1,3 +1,4 @@
+import { countOpenRequests } from '../../operators/rights-requests.ts'
 import { secondsAfter } from '../../platform/clock.ts'
 import { DAY_SECONDS, periodNames, REQUEST_DAYS_ALARM, retention } from '../../platform/retention.ts'
 import type { Check, Checks, EvidenceDeps } from './check.ts'
@@ -7,7 +8,6 @@ import {
   lookAtConfigurations,
   lookAtPeriod,
   lookAtRequestLog,
-  lookAtRightsRequests,
   lookAtSnapshots,
   mayDo,
 } from './store.ts'
@@ -99,7 +99,7 @@ async function configurations({ db }: EvidenceDeps) {
 
 async function rightsRequests(deps: EvidenceDeps) {
   const { holds, evidence } = await periodsOf('7e')(deps)
-  const { open, overdue } = await lookAtRightsRequests(deps.db.jobs, deps.clock.now())
+  const { open, overdue } = await countOpenRequests(deps.db.jobs, deps.clock.now())
   return { holds: holds && overdue === 0, evidence: { ...evidence, open, unansweredInTime: overdue } }
 }
 

@@ -201,14 +201,6 @@ export async function lookAtConfigurations(
   return row as never
 }
 
-/** Requests about personal data that wait for their answer, and those that should have had it. */
-export async function lookAtRightsRequests(sql: Sql, now: Date): Promise<{ open: number; overdue: number }> {
-  const [row] = await sql<{ open: number; overdue: number }[]>`
-    select count(*)::int as open, (count(*) filter (where due_at < ${now}))::int as overdue
-    from rights_requests where answered_at is null`
-  return row ?? { open: 0, overdue: 0 }
-}
-
 export interface Kept {
   rows: number
   overdue: number
