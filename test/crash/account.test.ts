@@ -3,7 +3,7 @@ import { accountJourney } from './account-journey.ts'
 import { chooseAmong, type FoundPoints, record } from './campaign.ts'
 import { databaseRestart, type Fault, kill, sleepPastLease } from './faults.ts'
 import { type Choose, everyCallOfEveryRequest, everyCallOnce, killedPoints, spread } from './point-choice.ts'
-import { isFull, LONG_MS, once, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, once, openWorlds, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('account', 1)
 
@@ -14,11 +14,11 @@ async function findPoints(): Promise<FoundPoints> {
   return chooseAmong(recorded(accountJourney), isFull ? everyCallOfEveryRequest : everyCallOnce)
 }
 
-const faults: { name: string; fault: Fault; some: Choose }[] = [
+const faults = triedFaults<{ fault: Fault; some: Choose }>([
   { fault: kill, some: killedPoints },
   { fault: sleepPastLease, some: spread(1) },
   { fault: databaseRestart, some: spread(2) },
-].map((one) => ({ ...one, name: one.fault.name }))
+])
 test.for(faults)(
   '$name: an account that is being erased is erased, whole and once',
   { timeout: LONG_MS },

@@ -19,14 +19,13 @@ import {
   everyCall,
   everyCallOfEveryRequest,
   everyCallOnce,
-  few,
   type Hits,
   killedPoints,
   spread,
 } from './point-choice.ts'
 import { answersAt, vultrErrors } from './provider-errors.ts'
 import { creditsJourney, limitsJourney, restJourney } from './rest-journey.ts'
-import { isFull, LONG_MS, log, once, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, log, once, openWorlds, testThoroughly, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('crash', 3)
 
@@ -85,12 +84,12 @@ test('kill -9 at I/O points of server, worker and runner loses nothing and leave
 })
 
 /** Without a choice, at all points at which they make sense. */
-const restFaults: { name: string; fault: Fault; some?: Choose }[] = [
+const restFaults = triedFaults<{ fault: Fault; some?: Choose }>([
   { fault: kill, some: killedPoints },
-  { fault: sleepPastLease, some: few(1) },
-  { fault: databaseRestart, some: few(2) },
+  { fault: sleepPastLease, some: spread(1) },
+  { fault: databaseRestart, some: spread(2) },
   { fault: providerDropAfterEffect },
-].map((one) => ({ ...one, name: one.fault.name }))
+])
 test.for(restFaults)(
   'agents are laid to rest and brought back, with their files: $name',
   {
@@ -113,7 +112,7 @@ const slowFaults: { name: string; fault: Fault; count: number }[] = [
   { name: sleepPastLease.name, fault: sleepPastLease, count: 2 },
   { name: databaseRestart.name, fault: databaseRestart, count: 4 },
 ]
-test.for(slowFaults)(
+testThoroughly.for(slowFaults)(
   '$name loses nothing and leaves nothing behind',
   { timeout: LONG_MS },
   async ({ fault, count }) => {
@@ -136,27 +135,35 @@ const providerFaults = [
   providerDropAfterEffect,
   ...(isFull ? [providerTimeoutAfterEffect] : []),
 ]
-test.for(providerFaults)('$name leaves no machine that nobody owns', { timeout: LONG_MS }, async (fault) => {
-  await worlds.endure({
-    journey: agentJourney,
-    found: await pointsOf(agentJourney),
-    fault,
-  })
-})
-
-test('whatever Vultr answers, no machine and no snapshot is left that nobody owns, and nothing is stuck', {
-  timeout: LONG_MS,
-}, async () => {
-  const found = await pointsOf(answersJourney)
-  for (const fault of answersAt(found, vultrErrors)) {
-    const report = await worlds.endure({
-      journey: answersJourney,
-      found,
+testThoroughly.for(providerFaults)(
+  '$name leaves no machine that nobody owns',
+  { timeout: LONG_MS },
+  async (fault) => {
+    await worlds.endure({
+      journey: agentJourney,
+      found: await pointsOf(agentJourney),
       fault,
     })
-    expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
-  }
-})
+  },
+)
+
+testThoroughly(
+  'whatever Vultr answers, no machine and no snapshot is left that nobody owns, and nothing is stuck',
+  {
+    timeout: LONG_MS,
+  },
+  async () => {
+    const found = await pointsOf(answersJourney)
+    for (const fault of answersAt(found, vultrErrors)) {
+      const report = await worlds.endure({
+        journey: answersJourney,
+        found,
+        fault,
+      })
+      expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
+    }
+  },
+)
 
 test('a worker that creates without looking for the label first is found out', {
   timeout: LONG_MS,

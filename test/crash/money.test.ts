@@ -20,10 +20,10 @@ import {
   everyCall,
   everyCallOfEveryRequest,
   everyCallOnce,
-  few,
   killedPoints,
+  spread,
 } from './point-choice.ts'
-import { isFull, LONG_MS, log, once, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, log, once, openWorlds, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('money', 2)
 
@@ -50,16 +50,16 @@ test('kill -9 at I/O points of what moves credits loses none and makes none', {
 })
 
 /** Without a choice, at all points at which they make sense. */
-const otherFaults: { name: string; fault: Fault; some?: Choose }[] = [
-  { fault: sleepPastLease, some: few(1) },
-  { fault: databaseRestart, some: few(2) },
+const otherFaults = triedFaults<{ fault: Fault; some?: Choose }>([
+  { fault: sleepPastLease, some: spread(1) },
+  { fault: databaseRestart, some: spread(2) },
   { fault: cardErrorAfterEffect },
   { fault: cardDropAfterEffect },
-  { fault: cardTimeoutAfterEffect, some: few(1) },
+  { fault: cardTimeoutAfterEffect, some: spread(1) },
   { fault: chainError },
   { fault: chainDrop },
-  { fault: chainTimeout, some: few(1) },
-].map((one) => ({ ...one, name: one.fault.name }))
+  { fault: chainTimeout, some: spread(1) },
+])
 test.for(otherFaults)('$name: no credits are lost or made', { timeout: LONG_MS }, async ({ fault, some }) => {
   await worlds.endure({
     journey: moneyJourney,

@@ -71,8 +71,3 @@ export const isEveryPoint = process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
 
 export const killedPoints: Choose = (points, operation) =>
   isEveryPoint ? points : spread(Math.ceil(points.length / 8))(points, operation)
-
-/** For faults that take seconds at each point: so many of each operation, at a terminal of every second one. */
-export function few(count: number): Choose {
-  return (points, operation) => (isEveryPoint || operation % 2 === 0 ? spread(count)(points, operation) : [])
-}

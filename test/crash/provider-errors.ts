@@ -7,18 +7,10 @@ import {
 import type { FoundPoints } from './campaign.ts'
 import { sweepHostnames } from './domain-zone.ts'
 import type { Fault } from './faults.ts'
-import { isEveryPoint } from './point-choice.ts'
-import {
-  callsOfOneRun,
-  errorsInTurn,
-  errorsOf,
-  hostnames,
-  machines,
-  type ProviderErrors,
-} from './stand-in-faults.ts'
+import { errorsInTurn, errorsOf, hostnames, machines, type ProviderErrors } from './stand-in-faults.ts'
 import { isFull } from './worlds.ts'
 
-const TIMES_IN_CI = 3
+const TIMES = 3
 
 /** It was done, and nobody can read that it was. */
 const unreadable: ProviderError = {
@@ -66,11 +58,12 @@ export const vultrErrors: ProviderErrors = {
   clearTraces: (world) => world.sweep(),
 }
 
-/** Campaigns in which the calls of a journey meet these: all of them at all calls, or some at each, or at some. */
+/** Campaigns in which the calls of a journey meet these: all of them at all calls, or some at each. */
 export function answersAt(found: FoundPoints, provider: ProviderErrors): Fault[] {
   if (isFull) return errorsOf(provider)
-  const points = [...found.values()].flatMap((choice) =>
-    isEveryPoint ? choice.points : callsOfOneRun(choice.points, provider),
+  return errorsInTurn(
+    provider,
+    [...found.values()].flatMap(({ points }) => points),
+    TIMES,
   )
-  return errorsInTurn(provider, points, isEveryPoint ? TIMES_IN_CI : 1)
 }

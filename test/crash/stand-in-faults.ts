@@ -138,13 +138,6 @@ export function errorsInTurn(provider: ProviderErrors, points: readonly Point[],
   })
 }
 
-/** The calls of one operation that one run can do wrong: those that change something first. */
-export function callsOfOneRun(points: readonly Point[], { calls }: ProviderErrors): Point[] {
-  const all = points.filter((point) => isCall(point, calls))
-  const reads = all.filter(({ name }) => name.includes('GET '))
-  return [...all.filter((point) => !reads.includes(point)), ...reads].slice(0, PER_RUN)
-}
-
 const REFUSING = new Set(['404', '409', '422'])
 
 function withRefusal(

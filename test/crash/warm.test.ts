@@ -2,11 +2,11 @@ import { expect, test } from 'vitest'
 import { chooseAmong, type FoundPoints, record } from './campaign.ts'
 import type { Point } from './control.ts'
 import { databaseRestart, type Fault, kill, sleepPastLease } from './faults.ts'
-import { type Choose, everyCallOfEveryRequest, everyCallOnce, few, killedPoints } from './point-choice.ts'
+import { type Choose, everyCallOfEveryRequest, everyCallOnce, killedPoints, spread } from './point-choice.ts'
 import { answersAt, vultrErrors } from './provider-errors.ts'
 import type { ProviderErrors } from './stand-in-faults.ts'
 import { untilReady, warmJourney } from './warm-journey.ts'
-import { isFull, LONG_MS, log, once, openWorlds } from './worlds.ts'
+import { isFull, LONG_MS, log, once, openWorlds, testThoroughly, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('warm', 1, { settings: { WARM_MACHINES: 'nano=1' }, prepare: untilReady })
 
@@ -34,7 +34,7 @@ const isBinding = ({ name }: Point): boolean => /^(with taken as|PATCH) /.test(n
 const bindingToo: Choose = (all, operation) => [
   ...new Set([...killedPoints(all, operation), ...all.filter(isBinding)]),
 ]
-const bindings: Choose = (all, operation) => few(2)(all.filter(isBinding), operation)
+const bindings: Choose = (all, operation) => spread(2)(all.filter(isBinding), operation)
 
 test(
   'a machine that is ready is taken in the journey, so that its binding is hit',
@@ -48,11 +48,11 @@ test(
   LONG_MS,
 )
 
-const faults: { name: string; fault: Fault; some: Choose }[] = [
+const faults = triedFaults<{ fault: Fault; some: Choose }>([
   { fault: kill, some: bindingToo },
   { fault: sleepPastLease, some: bindings },
   { fault: databaseRestart, some: bindings },
-].map((one) => ({ ...one, name: one.fault.name }))
+])
 test.for(faults)(
   '$name: no machine has two agents, and none has nobody that is not kept ready',
   { timeout: LONG_MS },
@@ -81,16 +81,20 @@ const answers: ProviderErrors = {
   },
 }
 
-test('whatever Vultr answers, no machine has two agents, and none has nobody that is not kept ready', {
-  timeout: LONG_MS,
-}, async () => {
-  const found = await points()
-  for (const fault of answersAt(found, answers)) {
-    const report = await worlds.endure({
-      journey: warmJourney,
-      found,
-      fault,
-    })
-    expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
-  }
-})
+testThoroughly(
+  'whatever Vultr answers, no machine has two agents, and none has nobody that is not kept ready',
+  {
+    timeout: LONG_MS,
+  },
+  async () => {
+    const found = await points()
+    for (const fault of answersAt(found, answers)) {
+      const report = await worlds.endure({
+        journey: warmJourney,
+        found,
+        fault,
+      })
+      expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
+    }
+  },
+)

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { type CampaignReport, type FoundPoints, runCampaign } from './campaign.ts'
-import type { Fault } from './faults.ts'
+import { type Fault, kill } from './faults.ts'
 import type { Journey } from './journey.ts'
-import type { Choose } from './point-choice.ts'
+import { type Choose, isEveryPoint } from './point-choice.ts'
 import { openWorld, type World } from './world.ts'
 
 export const LONG_MS = 1_800_000
@@ -13,6 +13,22 @@ export const LONG_MS = 1_800_000
 export const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
 
 export const log = (line: string): void => void process.stdout.write(`${line}\n`)
+
+const isThorough = isFull || isEveryPoint
+if (!isThorough) {
+  log(
+    'Skipped here, and done in CI (AGENTCTL_CRASH_EVERY_POINT=1): other faults than kill -9, and most points.',
+  )
+}
+/** Whoever waits at a terminal does not wait for faults that take seconds at each point. */
+export const testThoroughly = test.skipIf(!isThorough)
+
+/** Those that are tried, each with its name for a title. */
+export function triedFaults<T extends { fault: Fault }>(faults: readonly T[]): (T & { name: string })[] {
+  return faults
+    .filter(({ fault }) => isThorough || fault === kill)
+    .map((one) => ({ ...one, name: one.fault.name }))
+}
 
 /** What is found once, by whoever asks first. */
 export function once<T>(find: () => Promise<T>): () => Promise<T> {
