@@ -32,10 +32,15 @@ if (existsSync(report)) {
     numFailedTests: number
     numPendingTests: number
     numTodoTests: number
+    testResults: { status: string; assertionResults: unknown[] }[]
   } = JSON.parse(readFileSync(report, 'utf8'))
+  // A file that does not even come to its tests is a failure that no test counts.
+  const broken = counts.testResults.filter(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  ).length
   const skipped = counts.numPendingTests + counts.numTodoTests
   process.stdout.write(
-    `${counts.numPassedTests} passed, ${counts.numFailedTests} failed, ${skipped} skipped\n`,
+    `${counts.numPassedTests} passed, ${counts.numFailedTests + broken} failed, ${skipped} skipped\n`,
   )
 }
 rmSync(left, { recursive: true, force: true, maxRetries: 5 })

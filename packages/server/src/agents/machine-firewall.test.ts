@@ -10,8 +10,8 @@ import { greetingScript, serveGreeting, TestSystem } from './test-system.ts'
 const hindrance = networkHindrance()
 const network = new TestNetwork()
 const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-firewall-'))
-const a = new TestSystem(join(folder, 'a'), { systemd: false })
-const b = new TestSystem(join(folder, 'b'), { systemd: false })
+let a: TestSystem
+let b: TestSystem
 const running: ChildProcess[] = []
 
 // The router's host is also the rest of the world: the API, mail servers, the provider's metadata.
@@ -35,6 +35,8 @@ const script = greetingScript(`http://${WORLD}:8080`, ['10.64.0.1', 'fd00:64::1'
 
 beforeAll(async () => {
   if (hindrance) return
+  a = new TestSystem(join(folder, 'a'), { systemd: false })
+  b = new TestSystem(join(folder, 'b'), { systemd: false })
   await network.open()
   await network.attach('router', [
     ...['10.64.0.1/24', `${WORLD}/32`, `${METADATA}/32`],
