@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { type Db, openDb, openPool } from '@agentctl/server/platform/db.ts'
-import { migrate } from '@agentctl/server/platform/migrate.ts'
 import { afterAll, inject } from 'vitest'
 
 export interface TestDatabase {
@@ -15,10 +14,9 @@ export async function testDatabase(): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
   const server = inject('postgresUrl')
   const admin = openPool(server, { connectionsMax: 1 })
-  await admin.unsafe(`create database ${name}`)
+  await admin.unsafe(`create database ${name} template ${inject('migratedDatabase')}`)
   const url = new URL(server)
   url.pathname = `/${name}`
-  await migrate(url.href)
   const login = { url: url.href, assume: true }
   const db = openDb({ app: login, jobs: login, operator: login, connectionsMax: 10 })
   const close = async (): Promise<void> => {

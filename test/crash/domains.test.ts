@@ -115,28 +115,32 @@ testThoroughly(
   },
 )
 
-test('a worker that orders hostnames without looking for them first is found out', {
-  timeout: LONG_MS,
-}, async () => {
-  await worlds.naively('naive-hostnames.ts', async (naive) => {
-    const journey = {
-      ...domainJourney,
-      operations: domainJourney.operations.filter(({ name }) => name === 'attach'),
-    }
-    const report = await runCampaign({
-      journey,
-      found: chooseAmong((await record([naive], [journey]))(journey), everyCall),
-      fault: { ...kill, name: 'control: kill -9 of a worker that never looks' },
-      choose: (points) => points.filter(({ name }) => /^POST .*custom_hostnames › after$/.test(name)),
-      worlds: [naive],
-      settleMs: 2_000,
-      log,
+testThoroughly(
+  'a worker that orders hostnames without looking for them first is found out',
+  {
+    timeout: LONG_MS,
+  },
+  async () => {
+    await worlds.naively('naive-hostnames.ts', async (naive) => {
+      const journey = {
+        ...domainJourney,
+        operations: domainJourney.operations.filter(({ name }) => name === 'attach'),
+      }
+      const report = await runCampaign({
+        journey,
+        found: chooseAmong((await record([naive], [journey]))(journey), everyCall),
+        fault: { ...kill, name: 'control: kill -9 of a worker that never looks' },
+        choose: (points) => points.filter(({ name }) => /^POST .*custom_hostnames › after$/.test(name)),
+        worlds: [naive],
+        settleMs: 2_000,
+        log,
+      })
+      expect(report.violations.map(({ sentence }) => sentence)).toContainEqual(
+        expect.stringMatching(/was given up: Cloudflare has this name for another service/),
+      )
+      expect(await brokenInvariants(naive)).toContainEqual(
+        expect.stringMatching(/crash-\S+\.example\.com is at Cloudflare and belongs to nobody/),
+      )
     })
-    expect(report.violations.map(({ sentence }) => sentence)).toContainEqual(
-      expect.stringMatching(/was given up: Cloudflare has this name for another service/),
-    )
-    expect(await brokenInvariants(naive)).toContainEqual(
-      expect.stringMatching(/crash-\S+\.example\.com is at Cloudflare and belongs to nobody/),
-    )
-  })
-})
+  },
+)

@@ -23,7 +23,7 @@ import {
   killedPoints,
   spread,
 } from './point-choice.ts'
-import { isFull, LONG_MS, log, once, openWorlds, triedFaults } from './worlds.ts'
+import { isFull, LONG_MS, log, once, openWorlds, testThoroughly, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('money', 2)
 
@@ -69,34 +69,39 @@ test.for(otherFaults)('$name: no credits are lost or made', { timeout: LONG_MS }
   })
 })
 
-test('servers that credit without a key, and a meter that rounds each run, are found out', {
-  timeout: LONG_MS,
-}, async () => {
-  await worlds.naively('naive-ledger.ts', async (naive) => {
-    const journey = only('deposit found by the scanner', 'unclaimed payment, credited by an operator')
-    const report = await runCampaign({
-      journey,
-      found: chooseAmong((await record([naive], [journey]))(journey), everyCall),
-      fault: { ...kill, name: 'control: kill -9 of what credits without a key' },
-      choose: (points) => points.filter(({ name }) => /select ledger_post.* › after$/.test(name)).slice(0, 1),
-      worlds: [naive],
-      settleMs: 2_000,
-      log,
+testThoroughly(
+  'servers that credit without a key, and a meter that rounds each run, are found out',
+  {
+    timeout: LONG_MS,
+  },
+  async () => {
+    await worlds.naively('naive-ledger.ts', async (naive) => {
+      const journey = only('deposit found by the scanner', 'unclaimed payment, credited by an operator')
+      const report = await runCampaign({
+        journey,
+        found: chooseAmong((await record([naive], [journey]))(journey), everyCall),
+        fault: { ...kill, name: 'control: kill -9 of what credits without a key' },
+        choose: (points) =>
+          points.filter(({ name }) => /select ledger_post.* › after$/.test(name)).slice(0, 1),
+        worlds: [naive],
+        settleMs: 2_000,
+        log,
+      })
+      const found = report.violations.map(({ sentence }) => sentence)
+      expect(found).toContainEqual(
+        expect.stringMatching(/0x[0-9a-f]{64}:0 of 25000000 is credited, credited 50000000/),
+      )
+      expect(found).toContainEqual(
+        expect.stringMatching(/0x[0-9a-f]{64}:0 of 9000000 is credited, credited 18000000/),
+      )
+      await naive.sql.unsafe(ROUNDS_EACH_RUN)
+      await only('metering').operations[0]?.run(naive, { name: 'control', agentId: '', url: '', born: '' })
+      expect(await brokenInvariants(naive)).toContainEqual(
+        expect.stringMatching(/what burns is charged, exactly and once: lac_\w+ was charged \d+ for the run/),
+      )
     })
-    const found = report.violations.map(({ sentence }) => sentence)
-    expect(found).toContainEqual(
-      expect.stringMatching(/0x[0-9a-f]{64}:0 of 25000000 is credited, credited 50000000/),
-    )
-    expect(found).toContainEqual(
-      expect.stringMatching(/0x[0-9a-f]{64}:0 of 9000000 is credited, credited 18000000/),
-    )
-    await naive.sql.unsafe(ROUNDS_EACH_RUN)
-    await only('metering').operations[0]?.run(naive, { name: 'control', agentId: '', url: '', born: '' })
-    expect(await brokenInvariants(naive)).toContainEqual(
-      expect.stringMatching(/what burns is charged, exactly and once: lac_\w+ was charged \d+ for the run/),
-    )
-  })
-})
+  },
+)
 
 const only = (...names: string[]): Journey => ({
   ...moneyJourney,

@@ -14,13 +14,13 @@ export const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
 
 export const log = (line: string): void => void process.stdout.write(`${line}\n`)
 
-const isThorough = isFull || isEveryPoint
+export const isThorough = isFull || isEveryPoint
 if (!isThorough) {
   log(
-    'Skipped here, and done in CI (AGENTCTL_CRASH_EVERY_POINT=1): other faults than kill -9, and most points.',
+    'Skipped here, and done in CI (AGENTCTL_CRASH_EVERY_POINT=1): most points, other faults than kill -9, agents at rest, and all controls but one.',
   )
 }
-/** Whoever waits at a terminal does not wait for faults that take seconds at each point. */
+/** What whoever waits at a terminal does not wait for. */
 export const testThoroughly = test.skipIf(!isThorough)
 
 /** Those that are tried, each with its name for a title. */
