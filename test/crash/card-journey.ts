@@ -140,12 +140,15 @@ export const cardOperations: Operation[] = [
   },
 ]
 
-/** As a deposit or a reversal would leave them; told again, it changes nothing. */
+/** As a deposit or a reversal would leave them, once what has burnt is charged; told again, it changes nothing. */
 export async function leaveCredits({ sql, now }: World, micros: bigint): Promise<void> {
-  const change = sql`${micros}::bigint - balance_micros`
+  const due = sql`coalesce((
+    select due_micros from meter_watermark, meter_dues(upto, ${now()}) dues
+    where dues.ledger_account_id = ledger_balances.ledger_account_id), 0)`
+  const change = sql`${micros}::bigint + ${due} - balance_micros`
   await sql`
     select ledger_post('crash:' || entry_count, 'deposit', 'crash', ledger_account_id, 'sys_treasury', ${change}, ${now()})
-    from ledger_balances where balance_micros <> ${micros}::bigint`
+    from ledger_balances where ${change} <> 0`
 }
 
 /** Whatever the processor still wants to tell is told, and worked on. */
