@@ -14,6 +14,7 @@ import { openMachines } from '@agentctl/server/providers/machines/vultr.ts'
 import { openTransport } from '@agentctl/server/providers/transport.ts'
 import { afterAll, expect, test } from 'vitest'
 import { testDatabase } from './database.ts'
+import { testThoroughly } from './thorough.ts'
 
 const root = dirname(import.meta.dirname)
 const folder = mkdtempSync(join(tmpdir(), 'agentctl-test-live-smoke-'))
@@ -119,30 +120,34 @@ test('it deploys, snapshots, restores and deletes; what an earlier run left goes
   expect((await others.listOurs()).map(({ label }) => label)).toEqual(['not-ours'])
 }, 180_000)
 
-test('Ctrl-C in the middle of a boot leaves nothing; what a killed run leaves, its server too, the next one ends', async () => {
-  await fetch(`${vultr.url}/_local/settings`, { method: 'POST', body: '{"bootSeconds":3600}' })
-  const same = await settings()
-  const killed = run(same)
-  const [left] = await machinesBesides(killed, [])
-  // Its end, not that of its output, which the CLI that it started still has.
-  const exited = once(killed.child, 'exit')
-  killed.child.kill('SIGKILL')
-  await exited
-  const server: { pid: number } = JSON.parse(
-    readFileSync(join(same.AGENTCTL_DATA_DIR ?? '', 'server-process.json'), 'utf8'),
-  )
-  expect(() => process.kill(server.pid, 0)).not.toThrow()
+testThoroughly(
+  'Ctrl-C in the middle of a boot leaves nothing; what a killed run leaves, its server too, the next one ends',
+  async () => {
+    await fetch(`${vultr.url}/_local/settings`, { method: 'POST', body: '{"bootSeconds":3600}' })
+    const same = await settings()
+    const killed = run(same)
+    const [left] = await machinesBesides(killed, [])
+    // Its end, not that of its output, which the CLI that it started still has.
+    const exited = once(killed.child, 'exit')
+    killed.child.kill('SIGKILL')
+    await exited
+    const server: { pid: number } = JSON.parse(
+      readFileSync(join(same.AGENTCTL_DATA_DIR ?? '', 'server-process.json'), 'utf8'),
+    )
+    expect(() => process.kill(server.pid, 0)).not.toThrow()
 
-  const { url } = await testDatabase()
-  const next = run({ ...same, DATABASE_URL: url })
-  await machinesBesides(next, [left ?? ''])
-  expect(next.said()).toContain(`An earlier run left: machine ${left}`)
-  expect(() => process.kill(server.pid, 0)).toThrow()
-  next.child.kill('SIGINT')
-  expect(await next.ended, next.said()).toBe(130)
-  expect(next.said()).toMatch(/Removed: machine op_/)
-  expect(await ours.listOurs()).toEqual([])
-}, 180_000)
+    const { url } = await testDatabase()
+    const next = run({ ...same, DATABASE_URL: url })
+    await machinesBesides(next, [left ?? ''])
+    expect(next.said()).toContain(`An earlier run left: machine ${left}`)
+    expect(() => process.kill(server.pid, 0)).toThrow()
+    next.child.kill('SIGINT')
+    expect(await next.ended, next.said()).toBe(130)
+    expect(next.said()).toMatch(/Removed: machine op_/)
+    expect(await ours.listOurs()).toEqual([])
+  },
+  180_000,
+)
 
 /** Labels of its machines, once there is one that is not among these. */
 async function machinesBesides({ child, said }: Run, known: readonly string[]): Promise<string[]> {

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
+import { isFull } from '../thorough.ts'
 import { accountJourney } from './account-journey.ts'
 import { chooseAmong, type FoundPoints, record } from './campaign.ts'
 import { databaseRestart, type Fault, kill, sleepPastLease } from './faults.ts'
 import { type Choose, everyCallOfEveryRequest, everyCallOnce, killedPoints, spread } from './point-choice.ts'
-import { isFull, LONG_MS, once, openWorlds, triedFaults } from './worlds.ts'
+import { LONG_MS, once, openWorlds, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('account', 1)
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { isFull, isThorough, testThoroughly } from '../thorough.ts'
 import { agentJourney, deletion, firstDeploy } from './agent-journey.ts'
 import { chooseAmong, type FoundPoints, record, runCampaign } from './campaign.ts'
 import type { Point } from './control.ts'
@@ -25,7 +26,7 @@ import {
 } from './point-choice.ts'
 import { answersAt, vultrErrors } from './provider-errors.ts'
 import { creditsJourney, limitsJourney, restJourney } from './rest-journey.ts'
-import { isFull, isThorough, LONG_MS, log, once, openWorlds, testThoroughly, triedFaults } from './worlds.ts'
+import { LONG_MS, log, once, openWorlds, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('crash', 3)
 

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
+import { isFull, testThoroughly } from '../thorough.ts'
 import { chooseAmong, type FoundPoints, record, runCampaign } from './campaign.ts'
 import { type Point, pointText } from './control.ts'
 import { domainJourney } from './domain-journey.ts'
@@ -11,12 +12,11 @@ import {
   everyCall,
   everyCallOfEveryRequest,
   everyCallOnce,
-  isEveryPoint,
   killedPoints,
   spread,
 } from './point-choice.ts'
 import { answersAt, cloudflareErrors } from './provider-errors.ts'
-import { isFull, LONG_MS, log, once, openWorlds, testThoroughly, triedFaults } from './worlds.ts'
+import { LONG_MS, log, once, openWorlds, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('domains', 2, { takesDomains: true, prepare: admitRival })
 
@@ -62,18 +62,22 @@ const isOfDomains = ({ role, name }: Point): boolean =>
     : /\bdomains\b|\/client\/v4\/|well-known|into notices/.test(name)
 const isOrderOrEnd = ({ name }: Point): boolean => /^(POST|DELETE) .*custom_hostnames.* › before/.test(name)
 
-test('kill -9 at I/O points leaves no hostname that nobody has, and no domain without its hostname', {
-  timeout: LONG_MS,
-}, async () => {
-  const { first, each } = await points()
-  const report = await worlds.endure({
-    journey: domainJourney,
-    found: isEveryPoint ? each : first,
-    fault: kill,
-    some: killedPoints,
-  })
-  expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
-})
+testThoroughly(
+  'kill -9 at I/O points leaves no hostname that nobody has, and no domain without its hostname',
+  {
+    timeout: LONG_MS,
+  },
+  async () => {
+    const { each } = await points()
+    const report = await worlds.endure({
+      journey: domainJourney,
+      found: each,
+      fault: kill,
+      some: killedPoints,
+    })
+    expect(report.unreached.length).toBeLessThan(1 + report.hit / 10)
+  },
+)
 
 /** What a sleeper orders when it wakes up cannot be prevented, only found. */
 const sleep: Fault = { ...sleepPastLease, clearTraces: sweepHostnames }
@@ -83,7 +87,7 @@ const otherFaults = triedFaults<{ fault: Fault; some: Choose }>([
   { fault: sleep, some: ordersAndEnds },
   { fault: databaseRestart, some: spread(1) },
 ])
-test.for(otherFaults)(
+testThoroughly.for(otherFaults)(
   '$name: each name has one holder, here and at Cloudflare',
   { timeout: LONG_MS },
   async ({ fault, some }) => {

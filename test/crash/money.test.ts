@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { isFull, testThoroughly } from '../thorough.ts'
 import { chooseAmong, type FoundPoints, record, runCampaign } from './campaign.ts'
 import {
   cardDropAfterEffect,
@@ -23,7 +24,7 @@ import {
   killedPoints,
   spread,
 } from './point-choice.ts'
-import { isFull, LONG_MS, log, once, openWorlds, testThoroughly, triedFaults } from './worlds.ts'
+import { LONG_MS, log, once, openWorlds, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('money', 2)
 

@@ -1,3 +1,4 @@
+import { isThorough } from '../thorough.ts'
 import type { Point } from './control.ts'
 
 /**
@@ -66,8 +67,6 @@ export function spread(count: number): Choose {
   }
 }
 
-/** CI hits all of them (`AGENTCTL_CRASH_EVERY_POINT=1`); whoever waits at a terminal, each eighth. */
-export const isEveryPoint = process.env.AGENTCTL_CRASH_EVERY_POINT === '1'
-
+/** CI hits all of them; whoever waits at a terminal, each eighth. */
 export const killedPoints: Choose = (points, operation) =>
-  isEveryPoint ? points : spread(Math.ceil(points.length / 8))(points, operation)
+  isThorough ? points : spread(Math.ceil(points.length / 8))(points, operation)

@@ -4,11 +4,11 @@ import {
   type ProviderError,
   troubles,
 } from '../providers/provider-errors.ts'
+import { isFull } from '../thorough.ts'
 import type { FoundPoints } from './campaign.ts'
 import { sweepHostnames } from './domain-zone.ts'
 import type { Fault } from './faults.ts'
 import { errorsInTurn, errorsOf, hostnames, machines, type ProviderErrors } from './stand-in-faults.ts'
-import { isFull } from './worlds.ts'
 
 const TIMES = 3
 

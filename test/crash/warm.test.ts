@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
+import { isFull, testThoroughly } from '../thorough.ts'
 import { chooseAmong, type FoundPoints, record } from './campaign.ts'
 import type { Point } from './control.ts'
 import { databaseRestart, type Fault, kill, sleepPastLease } from './faults.ts'
@@ -6,7 +7,7 @@ import { type Choose, everyCallOfEveryRequest, everyCallOnce, killedPoints, spre
 import { answersAt, vultrErrors } from './provider-errors.ts'
 import type { ProviderErrors } from './stand-in-faults.ts'
 import { untilReady, warmJourney } from './warm-journey.ts'
-import { isFull, LONG_MS, log, once, openWorlds, testThoroughly, triedFaults } from './worlds.ts'
+import { LONG_MS, log, once, openWorlds, triedFaults } from './worlds.ts'
 
 const worlds = openWorlds('warm', 1, { settings: { WARM_MACHINES: 'nano=1' }, prepare: untilReady })
 
@@ -36,7 +37,7 @@ const bindingToo: Choose = (all, operation) => [
 ]
 const bindings: Choose = (all, operation) => spread(2)(all.filter(isBinding), operation)
 
-test(
+testThoroughly(
   'a machine that is ready is taken in the journey, so that its binding is hit',
   async () => {
     const all = [...(await points()).values()].flatMap((choice) => choice.points)
@@ -53,7 +54,7 @@ const faults = triedFaults<{ fault: Fault; some: Choose }>([
   { fault: sleepPastLease, some: bindings },
   { fault: databaseRestart, some: bindings },
 ])
-test.for(faults)(
+testThoroughly.for(faults)(
   '$name: no machine has two agents, and none has nobody that is not kept ready',
   { timeout: LONG_MS },
   async ({ fault, some }) => {

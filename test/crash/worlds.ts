@@ -1,27 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject } from 'vitest'
+import { isFull, isThorough } from '../thorough.ts'
 import { type CampaignReport, type FoundPoints, runCampaign } from './campaign.ts'
 import { type Fault, kill } from './faults.ts'
 import type { Journey } from './journey.ts'
-import { type Choose, isEveryPoint } from './point-choice.ts'
+import type { Choose } from './point-choice.ts'
 import { openWorld, type World } from './world.ts'
 
 export const LONG_MS = 1_800_000
-/** Everything, as for a nightly run, instead of a bounded part of the slow faults. */
-export const isFull = process.env.AGENTCTL_CRASH_FULL === '1'
-
 export const log = (line: string): void => void process.stdout.write(`${line}\n`)
-
-export const isThorough = isFull || isEveryPoint
-if (!isThorough) {
-  log(
-    'Skipped here, and done in CI (AGENTCTL_CRASH_EVERY_POINT=1): most points, other faults than kill -9, agents at rest, and all controls but one.',
-  )
-}
-/** What whoever waits at a terminal does not wait for. */
-export const testThoroughly = test.skipIf(!isThorough)
 
 /** Those that are tried, each with its name for a title. */
 export function triedFaults<T extends { fault: Fault }>(faults: readonly T[]): (T & { name: string })[] {

@@ -14,6 +14,7 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Machine, newMachine } from '../../packages/cli/src/testing/run-cli.ts'
 import { playPage } from '../journeys/play-page.ts'
+import { testThoroughly } from '../thorough.ts'
 import { ask, blobOf, sha256, visit, visiting } from './calls.ts'
 import { chatter, manifestOf } from './chatter.ts'
 import { newKey, Platform, type Server } from './platform.ts'
@@ -92,17 +93,21 @@ test('journeys: one of each is killed in the middle of a first deploy', { timeou
   await Promise.all([first, play('02-phone-login.md', 3), play('03-ci-with-a-key.md', 2)])
 })
 
-test('journeys: the others are killed while a domain waits for its certificate', {
-  timeout: 240_000,
-}, async () => {
-  const domain = play('11-domains.md', 4)
-  await until(
-    async () => (await platform.sql`select from domains where status = 'verifying'`).length > 0,
-    120_000,
-  )
-  await killOneOfEach()
-  await Promise.all([domain, play('05-secrets-and-logs.md', 1), play('09-money.md', 5)])
-})
+testThoroughly(
+  'journeys: the others are killed while a domain waits for its certificate',
+  {
+    timeout: 240_000,
+  },
+  async () => {
+    const domain = play('11-domains.md', 4)
+    await until(
+      async () => (await platform.sql`select from domains where status = 'verifying'`).length > 0,
+      120_000,
+    )
+    await killOneOfEach()
+    await Promise.all([domain, play('05-secrets-and-logs.md', 1), play('09-money.md', 5)])
+  },
+)
 
 /** The agent of the tests below, and a key of its owner that any server takes. */
 let agent: { url: string; key: string }
@@ -315,109 +320,117 @@ async function machinesAtProvider(): Promise<string[]> {
   return ((await answer.json()) as { instances: { id: string }[] }).instances.map(({ id }) => id)
 }
 
-test('a base backup, the bucket and the key files are the whole platform', { timeout: 240_000 }, async () => {
-  const [before] = JSON.parse(await agentctl('agents', 'list', '--json')).agents
-  const account = await agentctl('whoami', '--json')
-  const owner = new URL(platform.cloud.serverEnvironment.DATABASE_URL ?? '')
-  const kept = join(folder, 'cloud/postgres/postgres.json')
-  const file = execFileSync(
-    BACKUP,
-    ['make', join(JSON.parse(readFileSync(kept, 'utf8')).place, 'data'), join(folder, 'backups')],
-    {
-      env: {
-        PATH: process.env.PATH,
-        PGHOST: owner.hostname,
-        PGPORT: owner.port,
-        PGUSER: owner.username,
-        PGPASSWORD: owner.password,
+testThoroughly(
+  'a base backup, the bucket and the key files are the whole platform',
+  { timeout: 240_000 },
+  async () => {
+    const [before] = JSON.parse(await agentctl('agents', 'list', '--json')).agents
+    const account = await agentctl('whoami', '--json')
+    const owner = new URL(platform.cloud.serverEnvironment.DATABASE_URL ?? '')
+    const kept = join(folder, 'cloud/postgres/postgres.json')
+    const file = execFileSync(
+      BACKUP,
+      ['make', join(JSON.parse(readFileSync(kept, 'utf8')).place, 'data'), join(folder, 'backups')],
+      {
+        env: {
+          PATH: process.env.PATH,
+          PGHOST: owner.hostname,
+          PGPORT: owner.port,
+          PGUSER: owner.username,
+          PGPASSWORD: owner.password,
+        },
+        encoding: 'utf8',
       },
-      encoding: 'utf8',
-    },
-  ).trim()
-  // What happens after the backup is unknown to it; the chain still knows of the payment.
-  const late = JSON.parse(await agentctl('billing', 'deposit', '5', '--yes', '--json'))
-  expect(late.status).toBe('credited')
-  const instances = await machinesAtProvider()
-  await platform.kill(...platform.servers)
+    ).trim()
+    // What happens after the backup is unknown to it; the chain still knows of the payment.
+    const late = JSON.parse(await agentctl('billing', 'deposit', '5', '--yes', '--json'))
+    expect(late.status).toBe('credited')
+    const instances = await machinesAtProvider()
+    await platform.kill(...platform.servers)
 
-  chmodSync(elsewhere, 0o711)
-  mkdirSync(join(elsewhere, 'postgres'))
-  execFileSync(BACKUP, ['restore', file, join(elsewhere, 'postgres/data')])
-  // Of an earlier place it has the password only.
-  copyFileSync(kept, join(elsewhere, 'postgres/postgres.json'))
-  restored = await startPostgres({ dataDir: elsewhere, log: () => {} })
-  await platform.moveTo(restored.url)
-  const credited = (): Promise<{ txHash: string }[]> =>
-    platform.sql`select tx_hash as "txHash" from deposits where status = 'credited' order by credited_at`
-  const known = await credited()
-  expect(known.map(({ txHash }) => txHash)).not.toContain(late.txHash)
-  await platform.fill(1)
+    chmodSync(elsewhere, 0o711)
+    mkdirSync(join(elsewhere, 'postgres'))
+    execFileSync(BACKUP, ['restore', file, join(elsewhere, 'postgres/data')])
+    // Of an earlier place it has the password only.
+    copyFileSync(kept, join(elsewhere, 'postgres/postgres.json'))
+    restored = await startPostgres({ dataDir: elsewhere, log: () => {} })
+    await platform.moveTo(restored.url)
+    const credited = (): Promise<{ txHash: string }[]> =>
+      platform.sql`select tx_hash as "txHash" from deposits where status = 'credited' order by credited_at`
+    const known = await credited()
+    expect(known.map(({ txHash }) => txHash)).not.toContain(late.txHash)
+    await platform.fill(1)
 
-  expect(await agentctl('whoami', '--json')).toBe(account)
-  expect(await generationAt(platform.of('router')[0] as Server)).toBe('generation 1')
-  await until(async () => (await credited()).length > known.length)
-  expect((await credited()).map(({ txHash }) => txHash)).toEqual([
-    ...known.map(({ txHash }) => txHash),
-    late.txHash,
-  ])
-  writeFileSync(join(machine.home, 'ledger.json'), await agentctl('billing', 'history', '--json'))
-  await agentctl('billing', 'verify', 'ledger.json')
+    expect(await agentctl('whoami', '--json')).toBe(account)
+    expect(await generationAt(platform.of('router')[0] as Server)).toBe('generation 1')
+    await until(async () => (await credited()).length > known.length)
+    expect((await credited()).map(({ txHash }) => txHash)).toEqual([
+      ...known.map(({ txHash }) => txHash),
+      late.txHash,
+    ])
+    writeFileSync(join(machine.home, 'ledger.json'), await agentctl('billing', 'history', '--json'))
+    await agentctl('billing', 'verify', 'ledger.json')
 
-  // The contents of the first release are in the bucket, and its machine takes the second.
-  const api = platform.of('api')[0] as Server
-  const { key: token } = agent
-  const plan = await ask(api, 'POST /v1/deploys/plan', { token, body: manifestOf('2') })
-  expect(plan.body.upload.missing).toEqual([sha256('2')])
-  await ask(api, 'POST /v1/blobs', { token, body: blobOf('2') })
-  const deployed = await ask(api, 'POST /v1/deploys', {
-    token,
-    body: manifestOf('2'),
-    headers: { 'idempotency-key': 'after' },
-  })
-  expect(deployed.status).toBe(202)
-  await until(async () => (await generationAt(platform.of('router')[0] as Server)) === 'generation 2')
-  expect(await machinesAtProvider()).toEqual(instances)
-  expect(JSON.parse(await agentctl('agents', 'show', 'chatter', '--json')).url).toBe(before.url)
-})
+    // The contents of the first release are in the bucket, and its machine takes the second.
+    const api = platform.of('api')[0] as Server
+    const { key: token } = agent
+    const plan = await ask(api, 'POST /v1/deploys/plan', { token, body: manifestOf('2') })
+    expect(plan.body.upload.missing).toEqual([sha256('2')])
+    await ask(api, 'POST /v1/blobs', { token, body: blobOf('2') })
+    const deployed = await ask(api, 'POST /v1/deploys', {
+      token,
+      body: manifestOf('2'),
+      headers: { 'idempotency-key': 'after' },
+    })
+    expect(deployed.status).toBe(202)
+    await until(async () => (await generationAt(platform.of('router')[0] as Server)) === 'generation 2')
+    expect(await machinesAtProvider()).toEqual(instances)
+    expect(JSON.parse(await agentctl('agents', 'show', 'chatter', '--json')).url).toBe(before.url)
+  },
+)
 
-test('keys are rotated while the platform serves, and the old ones go', { timeout: 240_000 }, async () => {
-  const { KEYRING_FILE: keyring, PEPPER_FILE: pepper } = platform.keys
-  const { key: token } = agent
-  const replaceAll = async (): Promise<void> => {
-    const before = [...platform.servers]
-    await platform.fill(2)
-    await platform.kill(...before)
-  }
-  const api = (): Server => platform.of('api')[0] as Server
-  const set = await ask(api(), 'PATCH /v1/agents/chatter/secrets', {
-    token,
-    body: { secrets: { SEALED: 'canary' } },
-  })
-  expect(set.status).toBe(200)
-  const [k1] = keysIn(keyring)
-  const k2 = { id: 'k2', key: newKey() }
-  if (!k1) throw new Error('There is no key.')
-  // Known to all before one seals with it.
-  setKeys(keyring, [k2, k1])
-  setKeys(pepper, [...keysIn(pepper), { id: '2', key: newKey() }])
-  await replaceAll()
-  setKeys(keyring, [k1, k2])
-  expect(platform.run('--reseal')).toContain('"count":')
-  setKeys(keyring, [k2])
-  await replaceAll()
+testThoroughly(
+  'keys are rotated while the platform serves, and the old ones go',
+  { timeout: 240_000 },
+  async () => {
+    const { KEYRING_FILE: keyring, PEPPER_FILE: pepper } = platform.keys
+    const { key: token } = agent
+    const replaceAll = async (): Promise<void> => {
+      const before = [...platform.servers]
+      await platform.fill(2)
+      await platform.kill(...before)
+    }
+    const api = (): Server => platform.of('api')[0] as Server
+    const set = await ask(api(), 'PATCH /v1/agents/chatter/secrets', {
+      token,
+      body: { secrets: { SEALED: 'canary' } },
+    })
+    expect(set.status).toBe(200)
+    const [k1] = keysIn(keyring)
+    const k2 = { id: 'k2', key: newKey() }
+    if (!k1) throw new Error('There is no key.')
+    // Known to all before one seals with it.
+    setKeys(keyring, [k2, k1])
+    setKeys(pepper, [...keysIn(pepper), { id: '2', key: newKey() }])
+    await replaceAll()
+    setKeys(keyring, [k1, k2])
+    expect(platform.run('--reseal')).toContain('"count":')
+    setKeys(keyring, [k2])
+    await replaceAll()
 
-  const { body: restarted } = await ask(api(), 'POST /v1/agents/chatter/restart', { token })
-  const live = async () =>
-    (await ask(api(), `GET /v1/releases/${restarted.id}`, { token })).body.status === 'live'
-  await until(live)
-  expect(await generationAt(platform.of('router')[0] as Server)).toBe('generation 2')
+    const { body: restarted } = await ask(api(), 'POST /v1/agents/chatter/restart', { token })
+    const live = async () =>
+      (await ask(api(), `GET /v1/releases/${restarted.id}`, { token })).body.status === 'live'
+    await until(live)
+    expect(await generationAt(platform.of('router')[0] as Server)).toBe('generation 2')
 
-  const { body: challenge } = await ask(api(), 'POST /v1/logins/phone', { body: { phone } })
-  const again = await ask(api(), 'POST /v1/logins/phone/verify', {
-    body: { challengeId: challenge.challengeId, code: await codeAt(phone) },
-  })
-  expect(again.body).toMatchObject({ status: 'logged_in', created: false })
-  const versions =
-    await platform.sql`select pepper_version as version from phones where account_id = ${again.body.account.id}`
-  expect(versions).toEqual([{ version: 2 }])
-})
+    const { body: challenge } = await ask(api(), 'POST /v1/logins/phone', { body: { phone } })
+    const again = await ask(api(), 'POST /v1/logins/phone/verify', {
+      body: { challengeId: challenge.challengeId, code: await codeAt(phone) },
+    })
+    expect(again.body).toMatchObject({ status: 'logged_in', created: false })
+    const versions =
+      await platform.sql`select pepper_version as version from phones where account_id = ${again.body.account.id}`
+    expect(versions).toEqual([{ version: 2 }])
+  },
+)
