@@ -8,7 +8,8 @@ const specs = resolve(process.env.AGENTCTL_SPECS_DIR || join(root, '../shared/sp
 const LEFT_OUT = `What takes long is skipped here; AGENTCTL_THOROUGH=1 runs it too, as CI does:
   crash suite   all but kill -9 at each eighth point of deploys, money and erasure
   many servers  base backup, rotation of keys, the second journey
-  live smoke    an end in the middle`
+  live smoke    an end in the middle
+  Vultr         nine of thirteen errors met at each call of an agent's life`
 
 process.stdout.write(`Node ${process.version}, ${process.platform}-${process.arch}, user ${process.getuid?.() === 0 ? 'root' : process.getuid?.()}
 ${existsSync(specs) ? "The providers' documents are here: the stand-ins are checked against them." : "The providers' documents are not here: checks of the stand-ins against them are skipped."}
