@@ -5,6 +5,7 @@ import { visitErasure } from './erasure-operation.ts'
 import { deleteOldReceipts, destroyRetained } from './erasure-store.ts'
 
 const DESTRUCTION_KIND = 'destroy-retained'
+export const DESTRUCTION_SUBJECT = 'destroy:retained'
 const EVERY_SECONDS = 3600
 const AT_ONCE = 5000
 
@@ -27,7 +28,7 @@ export function rightsWork(deps: Pick<Deps, 'db' | 'clock' | 'blobs' | 'log'>): 
 export async function scheduleRightsWork({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
   await startOperation(db.jobs, {
     kind: DESTRUCTION_KIND,
-    subject: 'destroy:retained',
+    subject: DESTRUCTION_SUBJECT,
     namespaceId: null,
     now: clock.now(),
   })
