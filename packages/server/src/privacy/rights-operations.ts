@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts'
 import { startOperation, type Work } from '../platform/operations.ts'
+import { notePurge } from '../platform/purges.ts'
 import { ERASURE_KIND } from './erasure-kind.ts'
 import { visitErasure } from './erasure-operation.ts'
 import { deleteOldReceipts, destroyRetained } from './erasure-store.ts'
@@ -17,7 +18,9 @@ export function rightsWork(deps: Pick<Deps, 'db' | 'clock' | 'blobs' | 'log'>): 
       const now = deps.clock.now()
       const gone = await lease.write(async (tx) => {
         await deleteOldReceipts(tx, now)
-        return destroyRetained(tx, now, AT_ONCE)
+        const destroyed = await destroyRetained(tx, now, AT_ONCE)
+        await notePurge(tx, 'retainedRecords', destroyed, now)
+        return destroyed
       })
       return { state: 'again', afterSeconds: gone === AT_ONCE ? 0 : EVERY_SECONDS }
     },
