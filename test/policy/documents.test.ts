@@ -60,11 +60,15 @@ test('a text is of the day that its hash is written down for: no word changes wi
   )
 })
 
-test('what was published stays written down: versions are only added to those of the commit before', () => {
+test('what was published stays written down: versions are only added to those of every commit before', () => {
   const path = 'packages/server/src/privacy/policy-versions.ts'
-  const before = spawnSync('git', ['show', `HEAD:${path}`], { cwd: root, encoding: 'utf8' }).stdout
-  const published = [...before.matchAll(/lastUpdated: '([\d-]+)',\s*hash: '([0-9a-f]{64})'/g)].map(
-    ([, lastUpdated = '', hash = '']) => ({ lastUpdated, hash }),
-  )
-  expect(policyVersions.slice(0, published.length)).toEqual(published)
+  const git = (...args: string[]) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout
+  const commits = git('log', '--format=%H', '--', path).split('\n').filter(Boolean)
+  for (const commit of ['HEAD', ...commits]) {
+    const before = git('show', `${commit}:${path}`)
+    const published = [...before.matchAll(/lastUpdated: '([\d-]+)',\s*hash: '([0-9a-f]{64})'/g)].map(
+      ([, lastUpdated = '', hash = '']) => ({ lastUpdated, hash }),
+    )
+    expect(policyVersions.slice(0, published.length), commit).toEqual(published)
+  }
 })

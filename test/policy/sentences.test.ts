@@ -159,6 +159,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
       'revoke update on ledger_entries from agentctl_app',
     ),
     row('ledger_balances', { ledger_account_id: 'lac_wrong', balance_micros: 5 }),
+    row('ledger_balances', { ledger_account_id: 'lac_lost', entry_count: 3 }),
   ],
   '1e': [
     statements(
@@ -258,6 +259,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
       'grant delete on ledger_entries to agentctl_jobs',
       'revoke delete on ledger_entries from agentctl_jobs',
     ),
+    row('retained.records', { legal_basis: 'None.', kept_until: secondsAfter(now, -4 * 3600) }),
   ],
   '6e': [
     async () => {

@@ -134,8 +134,10 @@ describe('agentctl account delete', () => {
     answers['POST /v1/account/erasure'] = () => refusal('reauthentication_required', 'old')
     const { code, stderr } = await run('account', 'delete', '--yes', '--forfeit')
     expect(code).toBe(4)
-    expect(stderr).toContain('Run: agentctl login, then repeat the command.')
+    expect(stderr).toContain('Log in again, then repeat the command: agentctl login')
     expect(looks).toBe(0)
+    const { stderr: told } = await run('account', 'delete', '--yes', '--forfeit', '--json')
+    expect(JSON.parse(told).error.next).toEqual(['agentctl login'])
   })
 })
 

@@ -197,3 +197,19 @@ test('stuck work is listed with the id by which it is tried again', async () => 
     'op_1 is tried again: release of agt_1\n',
   )
 })
+
+test('the day on which a request came is one that there is', async () => {
+  answers['POST /v1/operator/rights-requests'] = () => ({
+    ...{ id: 'rrq_1', kind: 'access', cameBy: 'mail', account: null, outcome: null, answeredAt: null },
+    ...{ receivedAt: '2026-02-28T00:00:00Z', dueAt: '2026-03-10T00:00:00Z', isOverdue: true },
+  })
+  const note = (day: string) => run(['note', 'access', '--by', 'mail', '--received', day])
+  for (const day of ['2026-02-31', '5', 'yesterday', '2026-13-01', '2026-2-1'])
+    expect([day, (await note(day)).code]).toEqual([day, 2])
+  expect(api.asked).toEqual([])
+  for (const day of ['2026-02-28', '2026-02-28T23:30:00-05:00']) expect((await note(day)).code, day).toBe(0)
+  expect(api.asked.map(({ body }) => (body as { receivedAt: string }).receivedAt)).toEqual([
+    '2026-02-28T00:00:00.000Z',
+    '2026-03-01T04:30:00.000Z',
+  ])
+})

@@ -240,7 +240,6 @@ export const agentEndpoints = defineEndpoints({
     rawBody: BLOB_STREAM_MEDIA_TYPE,
     query: inNamespace,
     response: z.strictObject({ stored: z.int(), bytes: z.int() }),
-    problems: ['unavailable'],
   },
   'POST /v1/deploys': {
     id: 'deploy',

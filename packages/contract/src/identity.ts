@@ -140,7 +140,7 @@ export const identityEndpoints = defineEndpoints({
     status: 202,
     body: z.strictObject({ phone: Phone }),
     response: PhoneChallenge,
-    problems: ['unsupported_number', 'unavailable'],
+    problems: ['unsupported_number'],
   },
   'POST /v1/logins/phone/verify': {
     id: 'verifyPhoneLogin',
@@ -199,7 +199,7 @@ export const identityEndpoints = defineEndpoints({
     status: 202,
     body: z.strictObject({ phone: Phone }),
     response: PhoneChallenge,
-    problems: ['unsupported_number', 'reauthentication_required', 'unavailable'],
+    problems: ['unsupported_number', 'reauthentication_required'],
   },
   'POST /v1/account/phone/verify': {
     id: 'linkPhone',
@@ -252,7 +252,7 @@ export const identityEndpoints = defineEndpoints({
     status: 202,
     body: z.strictObject({ phone: Phone }),
     response: PhoneChallenge,
-    problems: ['unsupported_number', 'unavailable'],
+    problems: ['unsupported_number'],
   },
   'POST /v1/account/proofs/phone/verify': {
     id: 'provePhone',

@@ -85,8 +85,10 @@ test('an endpoint tells who may call it, what it needs and every way to refuse',
     '422',
     '429',
     '500',
+    '503',
   ])
-  expect(answerOf(responses[429]).headers).toHaveProperty('Retry-After')
+  for (const status of [429, 503]) expect(answerOf(responses[status]).headers).toHaveProperty('Retry-After')
+  for (const [route] of all) expect(Object.keys(operationOf(route).responses), route).toContain('503')
   expect(operationOf('GET /v1/keys')).toMatchObject({ security: [{ session: [] }, { key: ['keys:manage'] }] })
   expect(operationOf('GET /v1/billing/prices').security).toEqual([])
   expect(

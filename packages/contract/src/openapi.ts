@@ -357,7 +357,9 @@ function refusalOf(status: number, codes: readonly ProblemCode[]): Answer {
   return {
     description: codes.map((code) => `${code}: ${problems[code].title}.`).join(' '),
     headers:
-      status === 429 ? { ...always, 'Retry-After': { $ref: '#/components/headers/Retry-After' } } : always,
+      status === 429 || status === 503
+        ? { ...always, 'Retry-After': { $ref: '#/components/headers/Retry-After' } }
+        : always,
     content: {
       'application/problem+json': { schema: problemSchema(status, codes), example: problemExample(codes) },
     },

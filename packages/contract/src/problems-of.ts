@@ -14,7 +14,8 @@ export function problemsOf(route: Route, endpoint: Endpoint): ProblemCode[] {
   if (access === 'session' || typeof access === 'object') codes.push('forbidden')
   if (pathParams(route).length > 0 || namesNamespace(endpoint)) codes.push('not_found')
   if (endpoint.body || endpoint.rawBody) codes.push('payload_too_large', 'unsupported_media_type')
-  codes.push(...(endpoint.problems ?? []), 'rate_limited', 'internal')
+  // Any of them may find the database away.
+  codes.push(...(endpoint.problems ?? []), 'rate_limited', 'internal', 'unavailable')
   return [...new Set(codes)]
 }
 

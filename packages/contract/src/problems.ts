@@ -121,7 +121,7 @@ const table = {
     status: 403,
     exit: 4,
     title: 'This needs a login not older than ten minutes',
-    fix: 'Run: agentctl login, then repeat the command.',
+    fix: 'Log in again, then repeat the command: agentctl login',
   },
   account_suspended: {
     status: 403,

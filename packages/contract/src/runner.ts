@@ -121,7 +121,7 @@ export const runnerEndpoints = defineEndpoints({
     access: 'public',
     body: Hello,
     response: HelloAnswer,
-    problems: ['unauthenticated', 'unavailable'],
+    problems: ['unauthenticated'],
   },
   'POST /v1/runner/poll': {
     id: 'runnerPoll',
@@ -129,7 +129,7 @@ export const runnerEndpoints = defineEndpoints({
     access: 'machine',
     body: Poll,
     response: Desired,
-    problems: ['not_found', 'unavailable'],
+    problems: ['not_found'],
   },
   'POST /v1/runner/blobs': {
     id: 'runnerBlobs',

@@ -31,6 +31,21 @@ test('two pairs of names that ask for the same label get different ones, for goo
   for (const { label } of labels) expect(label).toMatch(LABEL)
 })
 
+test('two accounts that ask for the same label at once get one each', async () => {
+  const [one, other] = [await cloud.person('y-z'), await cloud.person('z')]
+  for (let at = 0; at < 5; at++) {
+    const answers = await Promise.all([
+      one.call('POST', '/v1/agents', { name: `x${at}` }),
+      other.call('POST', '/v1/agents', { name: `x${at}-y` }),
+    ])
+    const urls = answers.map(({ body }) => String(body.url)).sort((a, b) => a.length - b.length)
+    expect(urls).toEqual([
+      expect.stringContaining(`//x${at}-y-z.`),
+      expect.stringMatching(new RegExp(`//x${at}-y-z-[a-z0-9]{6}\\.`)),
+    ])
+  }
+})
+
 test('an agent that is asked for many times at once is one', async () => {
   const person = await cloud.person('crowd')
   const answers = await Promise.all(

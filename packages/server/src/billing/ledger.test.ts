@@ -76,6 +76,27 @@ const reverse = (ledgerAccount: string, amountMicros: bigint) =>
 const balance = async (ledgerAccount: string): Promise<bigint | undefined> =>
   (await store.findBalance(db.jobs, ledgerAccount))?.balanceMicros
 
+test('an account that does not have what its last entry says is found, however many came after it', async () => {
+  const { ledgerAccount } = await customer(10n)
+  await customer()
+  const faults = () => db.jobs<{ id: string }[]>`select ledger_faults as id from ledger_faults(null)`
+  expect(await faults()).toEqual([])
+  for (const [column, wrong] of [
+    ['balance_micros', 9],
+    ['entry_count', 2],
+    ['head_hash', Buffer.alloc(32, 1)],
+  ] as const) {
+    const [before] =
+      await owner`select ${owner(column)} as value from ledger_balances where ledger_account_id = ${ledgerAccount}`
+    const set = (value: unknown) =>
+      owner`update ledger_balances set ${owner({ [column]: value } as never)} where ledger_account_id = ${ledgerAccount}`
+    await set(wrong)
+    expect(await faults(), column).toEqual([{ id: ledgerAccount }])
+    await set(before?.value)
+  }
+  expect(await faults()).toEqual([])
+})
+
 test('40 parallel spends of 1 on a balance of 10: exactly 10 succeed', async () => {
   const { ledgerAccount } = await customer(10n)
   const results = await Promise.allSettled(Array.from({ length: 40 }, () => spend(ledgerAccount, 1n)))

@@ -68,7 +68,7 @@ function introduction(document: OpenApiDocument) {
 <p>JSON in and out, times in UTC, amounts in millionths of a US dollar as strings. Log in with <code>agentctl login</code>, or make a key with <code>agentctl keys create</code>, and send it with each request:</p>
 <pre>curl ${url}/v1/agents -H "authorization: Bearer $AGENTCTL_API_KEY"</pre>
 <p>A refusal is <code>application/problem+json</code>: <code>code</code> for programs, <code>detail</code> and <code>fix</code> for people, <code>requestId</code> to name when you report it. Fields and queries that an endpoint does not know are refused, not ignored. What belongs to somebody else looks as if it did not exist.</p>
-<p>Each answer says in <code>RateLimit</code> what is left to you for this minute; after a 429, wait as many seconds as <code>Retry-After</code> says.</p>
+<p>Each answer says in <code>RateLimit</code> what is left to you for this minute; after a 429 or 503, wait as many seconds as <code>Retry-After</code> says.</p>
 <p>Where an <code>Idempotency-Key</code> is asked for, make up a random one for each thing that you want done and send the same again with each retry: it is done once, and its answer kept for 24 hours.</p>
 </section>`
 }

@@ -74,6 +74,19 @@ test('a name that somebody has is taken, for a new namespace and for a renamed o
   expect(renamed.json.code).toBe('name_taken')
 })
 
+test('of accounts that want the same name at once, for a new namespace or for theirs, one has it', async () => {
+  const spaces = await Promise.all(Array.from({ length: 8 }, () => newNamespace()))
+  const body = { name: newName() }
+  const replies = await Promise.all(
+    spaces.map(({ owner: { token }, name }, at) =>
+      call(at % 2 === 0 ? 'POST /v1/namespaces' : `PATCH /v1/namespaces/${name}`, { token, body }),
+    ),
+  )
+  expect(replies.filter(({ status }) => status < 300)).toHaveLength(1)
+  const refused = replies.filter(({ status }) => status >= 300)
+  expect(refused.map(({ json }) => json.code)).toEqual(Array(7).fill('name_taken'))
+})
+
 test('a namespace with agents stays, and one whose agents are gone leaves their addresses taken', async () => {
   const { owner, name, id } = await newNamespace()
   const { token } = owner

@@ -7,7 +7,7 @@ import { decideCaps, decideStanding } from '../identity/standing.ts'
 import type { Sql } from '../platform/db.ts'
 import { findFor, requireAccount } from './accounts.ts'
 
-type Parts = Pick<Deps, 'config' | 'pepper'>
+type Parts = Pick<Deps, 'pepper'>
 
 /**
  * Suspends or bans an account, or takes that back. Its agents go to rest, and come back, by the work that watches

@@ -8,7 +8,7 @@ import { countStates, countWrongLedgers, findMoments, listCursors, listPurges } 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'transfers'>
 
 const FRESH_MS = 15_000
-/** It reads every entry of every ledger. */
+/** It looks at every ledger account. */
 const LEDGER_FRESH_MS = 600_000
 
 /** The state of the service as the database has it. Every worker tells the same, so that one of them is enough. */
@@ -32,7 +32,7 @@ export function showState(deps: Parts, metrics: Metrics): void {
     kept(LEDGER_FRESH_MS, async () => [
       one(
         'agentctl_ledger_accounts_wrong',
-        'Ledger accounts whose entries, sum and balance do not agree.',
+        'Ledger accounts whose balance and last entry do not agree.',
         await countWrongLedgers(db.jobs),
       ),
     ]),

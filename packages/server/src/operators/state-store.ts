@@ -43,8 +43,8 @@ export function listCursors(sql: Sql): Promise<{ chainId: number; nextBlock: big
     select chain_id::int as "chainId", next_block as "nextBlock" from chain_cursors`
 }
 
-/** Ledger accounts whose chain of entries, sum or balance is not what it has to be. */
+/** Ledger accounts, of all, of which the last entry does not say what they have. */
 export async function countWrongLedgers(sql: Sql): Promise<number> {
-  const [row] = await sql<{ wrong: number }[]>`select wrong::int from evidence_ledger()`
+  const [row] = await sql<{ wrong: number }[]>`select count(*)::int as wrong from ledger_faults(null)`
   return row?.wrong ?? 0
 }

@@ -27,8 +27,13 @@ export async function purge(sql: Sql, name: PeriodName, now: Date, limit: number
   return row?.count ?? 0
 }
 
-/** For work that deletes by itself. */
-export async function notePurge(sql: Sql, name: PeriodName, count: number, now: Date): Promise<void> {
+/** For work that deletes by itself. Records that the law has had us keep have no period here: each has its own end. */
+export async function notePurge(
+  sql: Sql,
+  name: PeriodName | 'retainedRecords',
+  count: number,
+  now: Date,
+): Promise<void> {
   await sql`
     insert into purges as p (name, ran_at, purged_at, purged_count)
     values (${name}, ${now}, ${count > 0 ? now : null}, ${count})

@@ -20,8 +20,10 @@ const periodWords: Readonly<Record<string, string>> = {
   '30d-unused': '30 days after its last use',
   '90d': '90 days',
   '1y': 'a year',
-  '5y': 'five years, by accounting law',
+  '5y': 'five years after its end',
 }
+/** Records of payments: what accounting law asks for begins when their account ends. */
+const BOOKS = /^(?:billing\.|pii\.wallet$)/
 const eraseWords: Readonly<Record<string, string>> = {
   delete: 'deleted',
   expire: 'ends by itself',
@@ -48,7 +50,10 @@ const recipients: readonly { name: string; what: string; where: string }[] = [
   { name: 'Vultr', what: 'it hosts database, files and machines', where: 'Seoul, Korea' },
 ]
 
-const period = (retained: string): string => periodWords[retained] ?? retained
+const period = ({ class: name, retention: kept }: MappedColumn): string =>
+  kept === '5y' && BOOKS.test(name)
+    ? 'as long as the account, and five years after it by accounting law'
+    : (periodWords[kept] ?? kept)
 const unique = <T>(values: readonly T[]): T[] => [...new Set(values)]
 const row = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`
 
@@ -60,7 +65,7 @@ export function keptByClass(
     .map(([name, of]) => ({
       class: name,
       purposes: unique(of.flatMap(({ purposes }) => purposes)).sort(),
-      periods: unique(of.map((column) => period(column.retention))).sort(),
+      periods: unique(of.map(period)).sort(),
     }))
     .sort((a, b) => (a.class < b.class ? -1 : 1))
 }
@@ -83,7 +88,7 @@ export function dataMapDocument(
           one.column,
           one.class,
           one.purposes.join(', '),
-          period(one.retention),
+          period(one),
           one.export,
           eraseWords[one.erase] ?? one.erase,
         ),
@@ -106,9 +111,7 @@ export function processingRecord(columns: readonly MappedColumn[]): string {
       `- **Kinds of data**: ${unique(of.map((column) => column.class))
         .sort()
         .join(', ')}`,
-      `- **Time limits for erasure**: ${unique(of.map((column) => period(column.retention)))
-        .sort()
-        .join('; ')}`,
+      `- **Time limits for erasure**: ${unique(of.map(period)).sort().join('; ')}`,
       '',
     ].join('\n')
   })
@@ -126,7 +129,7 @@ ${activities.join('\n')}
 
 ${[row('who', 'is told', 'where', 'its own policy'), row('---', '---', '---', '---'), ...told].join('\n')}
 
-Nobody else: the server calls no other host that is told anything about a person (2g).
+Nobody else: the server calls no other host that is told anything about a person (2g), but for the address that an account may choose itself to have its service messages sent to.
 
 ## Security
 

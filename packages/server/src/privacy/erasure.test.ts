@@ -333,6 +333,8 @@ test('what is kept is destroyed at its end, and not before', async () => {
   expect((await showErasure(deps, wish, key)).status).toBe('done')
   await destroyAt(until)
   expect(await left()).toBe(0)
+  // By which an alert tells when it is done no more.
+  expect(await sql`select ran_at from purges where name = 'retainedRecords'`).toEqual([{ ran_at: until }])
   await expect(showErasure(deps, wish, key)).rejects.toMatchObject({ code: 'not_found' })
 })
 

@@ -2,6 +2,7 @@ import type { Deps } from '../deps.ts'
 import { startOperation, type Work, wakeOperation } from '../platform/operations.ts'
 import { announcePolicy } from './policy-announcement.ts'
 import { visitPurge } from './retention.ts'
+import { DESTRUCTION_SUBJECT } from './rights-operations.ts'
 
 const SUBJECT = 'purge:everything'
 
@@ -20,4 +21,5 @@ export async function schedulePrivacyWork({ db, clock }: Pick<Deps, 'db' | 'cloc
 export async function wakePurge({ db }: Pick<Deps, 'db'>): Promise<void> {
   await wakeOperation(db.jobs, SUBJECT)
   await wakeOperation(db.jobs, 'retention:agents')
+  await wakeOperation(db.jobs, DESTRUCTION_SUBJECT)
 }

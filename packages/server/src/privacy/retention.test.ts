@@ -7,6 +7,7 @@ import { startWorker } from '../platform/operations.ts'
 import { DAY_SECONDS, type Period, type PeriodName, periodNames, retention } from '../platform/retention.ts'
 import { privacyWork, schedulePrivacyWork, wakePurge } from './operations.ts'
 import { purgeAll } from './retention.ts'
+import { scheduleRightsWork } from './rights-operations.ts'
 import { plant as plantRow } from './test-rows.ts'
 
 const { db, url } = await testDatabase()
@@ -160,4 +161,14 @@ test('it happens by itself, once for all the servers that start, and at once whe
   } finally {
     await worker.stop()
   }
+})
+
+test('what is kept for the law is looked at as well when the clock was moved', async () => {
+  await scheduleRightsWork(deps)
+  await sql`update operations set run_at = clock_timestamp() + interval '1 hour' where kind = 'destroy-retained'`
+  const isDue = async () =>
+    (await sql`select from operations where kind = 'destroy-retained' and run_at <= clock_timestamp()`).length
+  expect(await isDue()).toBe(0)
+  await wakePurge(deps)
+  expect(await isDue()).toBe(1)
 })

@@ -1,6 +1,8 @@
 import type { Metrics } from '../platform/metrics.ts'
 import { type Transport, TransportError } from './transport.ts'
 
+/** In place of the host that somebody tried to call: it could be any. */
+const NOT_ALLOWED = 'not allowed'
 const CALL_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
 /** The transport with each call counted by its host, of which there are only those that may be called. */
@@ -23,7 +25,10 @@ export function measuredTransport(transport: Transport, metrics: Metrics): Trans
   }
   const { processors, infrastructure } = transport.egress
   const hosts = new Map([...processors, ...infrastructure].map((origin) => [origin, new URL(origin).host]))
-  const hostOf = (url: string): string => hosts.get(new URL(url).origin) ?? 'not allowed'
+  const hostOf = (url: string): string => hosts.get(new URL(url).origin) ?? NOT_ALLOWED
+  // Told as zero from the start: a series that begins at one has not increased, and the first refusal would wake nobody.
+  calls({ host: NOT_ALLOWED, outcome: 'host_not_allowed' })
+  for (const origin of processors) calls({ host: hostOf(origin), outcome: 'field_not_allowed' })
   return {
     ...transport,
     send: (call) => counted(call.url, () => transport.send(call)),

@@ -27,6 +27,8 @@ const trouble = [
     '9'.repeat(40),
     'x'.repeat(300),
   ],
+  // Phones and wallets as people have them, which no random text looks like.
+  ...['+12025550123', '+821012345678', '+8225550123', `0x${'ab'.repeat(20)}`],
 ]
 const anyText = fc.oneof(fc.constantFrom(...trouble), fc.string({ unit: 'binary', maxLength: 40 }))
 const anyNumber = fc.constantFrom(0, -1, 0.5, 2 ** 31, 2 ** 53, -(2 ** 63), 1e308)

@@ -25,8 +25,8 @@ export const note = defineCommand({
     if (!kind)
       throw new Failure('usage', `A request is one of ${kinds.join(', ')}`, { fix: 'Give one of them.' })
     if (!by) throw new Failure('missing_answer', 'How did it come?', { fix: `Give --by: ${ways.join(', ')}` })
-    const at = received === undefined ? undefined : new Date(received)
-    if (at && Number.isNaN(at.getTime())) {
+    const at = received === undefined ? undefined : timeIn(received)
+    if (received !== undefined && !at) {
       throw new Failure('usage', `--received takes a day or a time, not '${received}'`, {
         fix: 'Write it as 2026-11-20.',
       })
@@ -43,3 +43,11 @@ export const note = defineCommand({
     ctx.out.result(noted, describeRequest)
   },
 })
+
+/** A day or a time that there is; on its own, Date takes the 31st of February for a day of March, and 5 for a May. */
+function timeIn(text: string): Date | undefined {
+  const day = /^\d{4}-\d\d-\d\d(?=$|T)/.exec(text)?.[0]
+  const [at, midnight] = [new Date(text), new Date(day ?? '')]
+  const isThere = !Number.isNaN(at.getTime()) && !Number.isNaN(midnight.getTime())
+  return isThere && midnight.toISOString().startsWith(String(day)) ? at : undefined
+}

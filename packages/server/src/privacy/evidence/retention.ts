@@ -8,12 +8,15 @@ import {
   lookAtConfigurations,
   lookAtPeriod,
   lookAtRequestLog,
+  lookAtRetained,
   lookAtSnapshots,
   mayDo,
 } from './store.ts'
 
 /** The work that deletes comes by every ten minutes; what is due for so long shows that it does not. */
 const TOLERANCE_SECONDS = 3600
+/** The work that destroys records of erased accounts comes by every hour. */
+const DESTRUCTION_TOLERANCE_SECONDS = 3 * 3600
 
 const timeOf = (at: Date | null): string | null => at?.toISOString() ?? null
 const earliest = (times: readonly (Date | null)[]): Date | null =>
@@ -105,16 +108,25 @@ async function rightsRequests(deps: EvidenceDeps) {
 
 const BOOKS = ['ledger_transactions', 'ledger_entries', 'payments', 'deposits', 'checkouts']
 
-async function billingRecords({ db }: EvidenceDeps) {
+async function billingRecords({ db, clock }: EvidenceDeps) {
   const deletable: string[] = []
   for (const role of ['agentctl_app', 'agentctl_jobs', 'agentctl_operator']) {
     for (const table of BOOKS) {
       if (await mayDo(db.jobs, role, table, 'delete')) deletable.push(`${role}: ${table}`)
     }
   }
+  const { overdue, nextEnd } = await lookAtRetained(
+    db.jobs,
+    secondsAfter(clock.now(), -DESTRUCTION_TOLERANCE_SECONDS),
+  )
   return {
-    holds: deletable.length === 0,
-    evidence: { tables: BOOKS.join(', '), whoMayDelete: deletable.join(', ') },
+    holds: deletable.length === 0 && overdue === 0,
+    evidence: {
+      tables: BOOKS.join(', '),
+      whoMayDelete: deletable.join(', '),
+      keptBeyondTheirEnd: overdue,
+      nextEnd: timeOf(nextEnd),
+    },
   }
 }
 

@@ -100,6 +100,16 @@ export async function lookAtLedger(sql: Sql): Promise<{ accounts: number; wrong:
   return row as never
 }
 
+/** Records of erased accounts that should be destroyed, and when the next ones are to be. */
+export async function lookAtRetained(
+  sql: Sql,
+  dueUntil: Date,
+): Promise<{ overdue: number; nextEnd: Date | null }> {
+  const [row] = await sql`
+    select overdue::int, next_end as "nextEnd" from evidence_retained(${dueUntil})`
+  return row as never
+}
+
 /** Whether a role has a right on a table; null for a table that there is not. */
 export async function mayDo(sql: Sql, role: string, table: string, right: string): Promise<boolean | null> {
   const [row] = await sql<{ may: boolean | null }[]>`

@@ -1,4 +1,4 @@
-import { parsePhoneNumberFromString } from 'libphonenumber-js/max'
+import { type PhoneNumber, parsePhoneNumberFromString } from 'libphonenumber-js/max'
 import { Problem } from '../../platform/problem.ts'
 import { Secret } from '../../platform/secret.ts'
 
@@ -17,17 +17,28 @@ export class Phone extends Secret {
   }
 }
 
-/**
- * Refuses locally, before any money is spent, what is not a mobile number of one of these countries: premium, shared
- * cost, toll-free, VoIP and fixed lines.
- */
-export function parsePhone(text: string, countries: readonly string[]): Phone {
+function numberIn(text: string): PhoneNumber {
   const number = parsePhoneNumberFromString(text, { extract: false })
   if (!text.trim().startsWith('+') || !number || number.ext) {
     throw new Problem('invalid_request', 'The phone number must be in international form.', {
       fix: 'Write it with a plus sign and the country code, such as +821012345678.',
     })
   }
+  return number
+}
+
+/** A number to look for, wherever it is from: it may be of an account that was made when codes were sent there. */
+export function readPhone(text: string): Phone {
+  const { number, country = '' } = numberIn(text)
+  return new Phone(number, country)
+}
+
+/**
+ * Refuses locally, before any money is spent, what is not a mobile number of one of these countries: premium, shared
+ * cost, toll-free, VoIP and fixed lines.
+ */
+export function parsePhone(text: string, countries: readonly string[]): Phone {
+  const number = numberIn(text)
   const country = number.country
   if (!country || !countries.includes(country)) {
     throw new Problem('unsupported_number', 'Codes are not sent to numbers of this country.')
