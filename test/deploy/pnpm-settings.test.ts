@@ -8,7 +8,7 @@ import { parse } from 'yaml'
 const root = join(import.meta.dirname, '../..')
 const text = (path: string): string => readFileSync(join(root, path), 'utf8')
 const settings = parse(text('pnpm-workspace.yaml'))
-const { packageManager } = JSON.parse(text('package.json'))
+const { packageManager, scripts } = JSON.parse(text('package.json'))
 
 test('no package runs code at its installation, and what is new waits for three days', () => {
   expect(settings).toMatchObject({
@@ -89,4 +89,8 @@ test('a package with a script that nobody has read stops the installation, and i
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+test('a signal for npm reaches what it runs: no shell and no shim stands between, which would end alone', () => {
+  for (const script of Object.values(scripts)) expect(script).toMatch(/^exec "\$npm_node_execpath" scripts\//)
 })

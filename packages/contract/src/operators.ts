@@ -14,9 +14,12 @@ export type StandingState = (typeof standingStates)[number]
 /** Why, as the account is told; it stays in the log of acts. What would name a person does not belong there. */
 const Reason = z
   .string()
-  .min(3)
-  .max(300)
-  .refine((text) => text.trim().length >= 3 && !/\p{C}/u.test(text), 'a reason is a line of text')
+  .min(3, 'a reason is a line of text, of three characters or more')
+  .max(300, 'a reason has at most 300 characters')
+  .refine(
+    (text) => text.trim().length >= 3 && !/\p{C}/u.test(text),
+    'a reason is a line of text, of three characters or more',
+  )
   .refine(
     (text) => !/@|\d[\d ()-]{5,}\d/.test(text),
     'a reason has no addresses of mail and no phone numbers: it is kept for a year',
