@@ -1,4 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
@@ -68,4 +70,31 @@ test('programs on the machine are whole, and a K3s with another hash is not run'
   expect(checked).toBeLessThan(join.indexOf('mv /usr/local/bin/k3s.new'))
   expect(join).toContain('releases/download/v1.34.2%2Bk3s1/k3s')
   expect(files.get('/etc/nftables.conf')).toMatch(/tcp dport 443 accept[\s\S]*iifname "PUBLIC" drop/)
+})
+
+test('no line of a pod stays on a machine for 90 days, however little the pod says', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'agentctl-pods-'))
+  const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000)
+  const line = (days: number) => `${daysAgo(days).toISOString()} stderr F {"msg":"a line"}\n`
+  const program = filesOf('agent', joining).get('/usr/local/sbin/end-old-logs') ?? ''
+  const end = () => execFileSync('bash', ['-s', folder], { input: program })
+  try {
+    const quiet = line(32) + line(1)
+    writeFileSync(join(folder, 'quiet.log'), quiet)
+    writeFileSync(join(folder, 'busy.log'), line(2))
+    writeFileSync(join(folder, 'empty.log'), '')
+    writeFileSync(join(folder, 'quiet.log.20260101-000000'), line(70))
+    utimesSync(join(folder, 'quiet.log.20260101-000000'), daysAgo(32), daysAgo(32))
+    end()
+    expect(readFileSync(join(folder, 'quiet.log'), 'utf8')).toBe('')
+    expect(readFileSync(join(folder, 'busy.log'), 'utf8')).toContain('a line')
+    const ended = readdirSync(folder).filter((name) => /^quiet\.log\./.test(name))
+    expect(ended).toEqual([expect.stringMatching(/^quiet\.log\.\d{8}-\d{6}$/)])
+    expect(readFileSync(join(folder, ended[0] ?? ''), 'utf8')).toBe(quiet)
+    utimesSync(join(folder, ended[0] ?? ''), daysAgo(32), daysAgo(32))
+    end()
+    expect(readdirSync(folder).sort()).toEqual(['busy.log', 'empty.log', 'quiet.log'])
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

@@ -147,6 +147,32 @@ SERVER
       [Journal]
       MaxRetentionSec=30day
       SystemMaxUse=1G
+  # Kubelet ends a log by its size alone: a pod that says little would keep its lines for ever.
+  - path: /usr/local/sbin/end-old-logs
+    permissions: '0700'
+    content: |
+      #!/bin/bash
+      set -euo pipefail
+      logs=\${1:-/var/log/pods}
+      find "\$logs" -name '*.log.*' -mtime +30 -delete
+      find "\$logs" -name '*.log' -size +0 | while read -r log; do
+        # Each line begins with its time.
+        [[ \$(head -c 10 "\$log") < \$(date -u -d '30 days ago' +%F) ]] || continue
+        cp "\$log" "\$log.\$(date -u +%Y%m%d-%H%M%S)" && : > "\$log"
+      done
+  - path: /etc/systemd/system/end-old-logs.service
+    content: |
+      [Service]
+      Type=oneshot
+      ExecStart=/usr/local/sbin/end-old-logs
+  - path: /etc/systemd/system/end-old-logs.timer
+    content: |
+      [Timer]
+      OnCalendar=daily
+      Persistent=true
+      [Install]
+      WantedBy=timers.target
 runcmd:
   - [/usr/local/sbin/join-cluster]
+  - [systemctl, enable, --now, end-old-logs.timer]
 END
