@@ -20,7 +20,7 @@ fi
 cat <<END
 #cloud-config
 package_update: true
-packages: [nftables, unattended-upgrades]
+packages: [curl, nftables, unattended-upgrades]
 write_files:
   # The public side takes HTTPS from Cloudflare and nothing else; the firewall group of Vultr says the same once more.
   - path: /etc/nftables.conf
