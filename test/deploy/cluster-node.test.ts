@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { networkHindrance, TestNetwork } from '@agentctl/server/agents/test-network.ts'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 
@@ -30,6 +31,7 @@ test('the first server makes a cluster, others join it, and all speak over the p
     'node-ip': 'ADDRESS',
     'bind-address': 'ADDRESS',
     'flannel-iface': 'PRIVATE',
+    'flannel-backend': 'wireguard-native',
     'secrets-encryption': true,
   })
   const second = configOf('server', joining)
@@ -98,3 +100,52 @@ test('no line of a pod stays on a machine for 90 days, however little the pod sa
     rmSync(folder, { recursive: true })
   }
 })
+
+test.skipIf(networkHindrance())(
+  'a node takes HTTPS from Cloudflare alone, and what machines of agents ask for is not Traefik',
+  async () => {
+    const network = new TestNetwork()
+    try {
+      await network.open()
+      await network.attach('node', ['10.64.0.3/20', '203.0.113.3/24', '173.245.48.1/20'])
+      await network.attach('machine', ['10.64.0.9/20'])
+      await network.attach('stranger', ['203.0.113.9/24'])
+      await network.attach('cloudflare', ['173.245.48.9/20'])
+      const rules = filesOf('server', settings).get('/etc/nftables.conf') ?? ''
+      const ways: Record<string, [from: string, address: string, port: number]> = {
+        cloudflare: ['cloudflare', '173.245.48.1', 443],
+        stranger: ['stranger', '203.0.113.3', 443],
+        machine: ['machine', '10.64.0.3', 443],
+        nodePort: ['machine', '10.64.0.3', 31443],
+        kubernetes: ['machine', '10.64.0.3', 6443],
+      }
+      const reached = async () =>
+        Object.fromEntries(
+          await Promise.all(
+            Object.entries(ways).map(async ([name, way]) => [name, await network.reaches(...way)]),
+          ),
+        )
+      const greet = `
+import socket, threading
+def greet(port):
+    listener = socket.create_server(('0.0.0.0', port))
+    while True: listener.accept()[0].sendall(b'hello\\n')
+for port in (443, 31443, 6443): threading.Thread(target=greet, args=(port,)).start()`
+      const listening = spawn(...network.on('node', ['python3', '-c', greet]))
+      try {
+        await expect.poll(() => network.reaches('machine', '10.64.0.3', 443)).toBe(true)
+        // Here both sides are one interface, so the rules of the public side are tried first and then taken away.
+        const load = (text: string) =>
+          network.run('node', ['bash', '-c', `nft -f - <<'RULES'\n${text}\nRULES`])
+        await load(rules.replaceAll('"PUBLIC"', '"eth0"'))
+        expect(await reached()).toMatchObject({ cloudflare: true, stranger: false })
+        await load(rules.replaceAll('"PUBLIC"', '"elsewhere"'))
+        expect(await reached()).toMatchObject({ machine: false, nodePort: false, kubernetes: true })
+      } finally {
+        listening.kill('SIGKILL')
+      }
+    } finally {
+      await network.close()
+    }
+  },
+)

@@ -8,7 +8,7 @@ const HOLDERS: Readonly<Record<string, readonly string[]>> = {
   OPERATORS: ['api'],
   TWILIO_AUTH_TOKEN: ['api'],
   STRIPE_SECRET_KEY: ['api', 'worker'],
-  CLOUDFLARE_API_TOKEN: ['api', 'worker'],
+  CLOUDFLARE_API_TOKEN: ['worker'],
 }
 
 /** What is wrong with manifests that Kubernetes itself would take. */

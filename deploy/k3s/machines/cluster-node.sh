@@ -20,7 +20,7 @@ fi
 cat <<END
 #cloud-config
 package_update: true
-packages: [nftables, unattended-upgrades]
+packages: [curl, nftables, unattended-upgrades]
 write_files:
   # The public side takes HTTPS from Cloudflare and nothing else; the firewall group of Vultr says the same once more.
   - path: /etc/nftables.conf
@@ -41,6 +41,8 @@ write_files:
           iifname "PUBLIC" meta l4proto { icmp, ipv6-icmp } accept
           iifname "PUBLIC" udp sport 67 udp dport 68 accept
           iifname "PUBLIC" drop
+          # Machines of agents are in the same private network, and come to Traefik by Cloudflare like everybody.
+          ip saddr 10.64.0.0/20 ct state new tcp dport { 443, 30000-32767 } drop
         }
       }
   - path: /etc/rancher/k3s/config.yaml
@@ -56,6 +58,8 @@ $(
 $([[ -z ${K3S_URL:-} ]] && echo '      cluster-init: true')
       bind-address: ADDRESS
       advertise-address: ADDRESS
+      # What goes from node to node for pods would else be neither secret nor anybody's in that network.
+      flannel-backend: wireguard-native
       tls-san: [ADDRESS]
       secrets-encryption: true
       write-kubeconfig-mode: '0600'

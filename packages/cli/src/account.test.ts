@@ -9,7 +9,7 @@ import { type Machine, newMachine } from './testing/run-cli.ts'
 const plan: ErasurePlan = {
   account: { id: 'acc_1' },
   agents: [{ name: 'bot', namespace: 'demo', status: 'running', url: 'http://bot-demo.example' }],
-  domains: ['bot.example.com'],
+  domains: ['bot.example.com', 'xn--bcher-kva.de'],
   machines: 1,
   snapshots: 0,
   files: { count: 2, bytes: 300 },
@@ -73,7 +73,7 @@ describe('agentctl account delete', () => {
     expect(stdout).toMatchInlineSnapshot(`
       "Deleting the account acc_1 takes away, for good:
         agents      bot in demo (running)
-        domains     bot.example.com
+        domains     bot.example.com, bücher.de (xn--bcher-kva.de)
         machines    1 machine, 0 snapshots
         files       2 uploaded files, 300 bytes; 1 secret
         access      2 sessions, 1 API key, phone and wallets

@@ -189,7 +189,9 @@ test('check says what is wrong in words and exits 1, or 7 when DNS could not be 
     domain,
     findings: [{ ...missing, state: 'not_answered', message: 'DNS could not be asked.' }],
   })
-  expect((await run('domains', 'check', 'bot.example.com')).code).toBe(7)
+  const unanswered = await run('domains', 'check', 'bot.example.com')
+  expect(unanswered.code).toBe(7)
+  expect(unanswered.stdout).toContain('CNAME bot.example.com: not known\n')
   answers['POST /v1/domains/:domain/check'] = () => ({
     domain: live,
     findings: [{ ...missing, state: 'right', fix: null }],
@@ -204,13 +206,43 @@ test('check says what is wrong in words and exits 1, or 7 when DNS could not be 
     CNAME bot.example.com: right
     [exit 0]"
   `)
+  answers['POST /v1/domains/:domain/check'] = () => ({
+    domain: { ...domain, status: 'failed', failure: { reason: 'expired', message: 'It took too long.' } },
+    findings: [{ ...missing, state: 'right', fix: null }],
+  })
+  expect(await said('domains', 'check', 'bot.example.com')).toContain(
+    'It was given up. To try again: agentctl domains add bot.example.com --agent hello\n',
+  )
+})
+
+test('what DNS holds is shown, not obeyed, and keeps to the page', async () => {
+  const found = `${'a'.repeat(60)}\u001b[2J`
+  answers['POST /v1/domains/:domain/check'] = () => ({
+    domain,
+    findings: [
+      {
+        ...missing,
+        state: 'other_value',
+        found: [found],
+        message: `bot.example.com is a CNAME for ${found} instead of hello-demo.agents.localhost.`,
+        fix: 'A CNAME cannot be there: flatten one for hello-demo.agents.localhost (some call it ALIAS or ANAME).',
+      },
+    ],
+  })
+  for (const command of ['check', 'wait']) {
+    const { stdout, stderr } = await run('domains', command, 'bot.example.com')
+    expect(stdout + stderr).not.toContain('\u001b')
+    expect(stdout + stderr).toContain('aaa\ufffd[2J')
+    const quoting = `${stdout}${stderr}`.split('\n').filter((line) => /CNAME|ALIAS|instead/.test(line))
+    for (const line of quoting) expect(line.length, line).toBeLessThanOrEqual(80)
+  }
 })
 
 test('wait ends when it is live, with 8 when the time is up, with 1 when it was given up', async () => {
   expect(await said('domains', 'wait', 'bot.example.com')).toMatchInlineSnapshot(`
     "https://bot.example.com
     bot.example.com is not there.
-      Create the CNAME bot.example.com for hello-demo.agents.localhost.
+    Create the CNAME bot.example.com for hello-demo.agents.localhost.
     bot.example.com is live.
     [exit 0]"
   `)
@@ -218,6 +250,13 @@ test('wait ends when it is live, with 8 when the time is up, with 1 when it was 
   const late = await run('domains', 'wait', 'bot.example.com', '--timeout', '0s', '--json')
   expect(late.code).toBe(8)
   expect(JSON.parse(late.stdout).id).toBe('dom_1')
+  answers['POST /v1/domains/:domain/check'] = () => ({
+    domain: { ...domain, hostname: 'xn--bcher-kva.de' },
+    findings: [],
+  })
+  expect(await said('domains', 'wait', 'bücher.de', '--timeout', '0s', '--quiet')).toMatch(
+    /^error: bücher\.de \(xn--bcher-kva\.de\) is not settled yet: /,
+  )
   answers['GET /v1/domains/:domain'] = () => ({
     ...domain,
     status: 'failed',

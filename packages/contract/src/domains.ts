@@ -97,7 +97,7 @@ export const domainEndpoints = defineEndpoints({
     body: z.strictObject({
       namespace: Name.optional(),
       agent: z.string().min(1).max(64),
-      hostname: z.string().min(1).max(1024),
+      hostname: z.string().max(1024),
     }),
     response: Domain,
     problems: ['invalid_hostname', 'hostname_unavailable', 'domains_unavailable', 'conflict'],

@@ -23,7 +23,7 @@ import { privacyRoutes } from './privacy/routes.ts'
 
 /** The whole API. `movable` is there in the local cloud only: with it the clock of everything can be moved. */
 export function createApp(
-  deps: Omit<Deps, 'machines'>,
+  deps: Omit<Deps, 'machines' | 'hostnames'>,
   movable?: MovableClock,
   stopping: AbortSignal = AbortSignal.abort(),
   limits?: RequestLimits,

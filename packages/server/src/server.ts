@@ -53,7 +53,7 @@ const MIGRATIONS_WITHIN_MS = 120_000
 type Stop = () => Promise<void>
 type Basis = Pick<Deps, 'config' | 'db' | 'clock' | 'log' | 'keyring'>
 /** What answering callers and working have in common. */
-type Common = Omit<Deps, 'pepper' | 'sms' | 'machines'>
+type Common = Omit<Deps, 'pepper' | 'sms' | 'machines' | 'hostnames'>
 
 export async function startServer({
   config,
@@ -96,7 +96,12 @@ export async function startServer({
       if (pepper)
         started.push(await startApi({ ...common, pepper, sms: openSms({ config, transport, log }) }, metrics))
       if (plays('worker')) {
-        const working = await startWork({ ...common, machines: openMachines(config, { transport, log }) })
+        const { cloudflare } = config
+        const working = await startWork({
+          ...common,
+          machines: openMachines(config, { transport, log }),
+          hostnames: cloudflare && openHostnames({ config: { ...config, cloudflare }, transport, log }),
+        })
         alive.push(working.isAlive)
         started.push(working.stop)
         showState(common, metrics)
@@ -132,10 +137,14 @@ function loginOf({ databaseUrl }: Config, own: Secret | undefined): RoleLogin {
   return { url: url.reveal(), assume: own === undefined }
 }
 
-/** Policy 2g, role by role: who carries traffic calls nobody, and only who works reaches the machines. */
+/** Policy 2g, role by role: who carries traffic calls nobody, and only who works reaches machines and names. */
 function hostsOf(config: Config, plays: (role: Role) => boolean): Parameters<typeof openTransport>[0] {
   if (!plays('api') && !plays('worker')) return allowedHosts([], [])
-  const own: Readonly<Record<string, boolean>> = { Twilio: plays('api'), Vultr: plays('worker') }
+  const own: Readonly<Record<string, boolean>> = {
+    Twilio: plays('api'),
+    Vultr: plays('worker'),
+    Cloudflare: plays('worker'),
+  }
   const processors = processorHosts(config).filter(
     ({ name, what }) => what === 'files' || (own[name] ?? true),
   )
@@ -144,7 +153,7 @@ function hostsOf(config: Config, plays: (role: Role) => boolean): Parameters<typ
 
 function openCommon(basis: Basis, transport: Transport): Common {
   const { config, log } = basis
-  const { blobs, cloudflare, stripe } = config
+  const { blobs, stripe } = config
   const liveDns = openLiveDns(config.domains.dnsServers)
   return {
     ...basis,
@@ -153,13 +162,12 @@ function openCommon(basis: Basis, transport: Transport): Common {
     chain: openChain({ config, transport, log }),
     transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
     cards: stripe && openCards({ stripe, transport, log }),
-    hostnames: cloudflare && openHostnames({ config: { ...config, cloudflare }, transport, log }),
     liveDns,
     edgeProbe: openEdgeProbe(config.domains, liveDns),
   }
 }
 
-async function startApi(deps: Omit<Deps, 'machines'>, metrics: Metrics): Promise<Stop> {
+async function startApi(deps: Omit<Deps, 'machines' | 'hostnames'>, metrics: Metrics): Promise<Stop> {
   const { config, log } = deps
   // At the start, so that this server can give out later what others order with the same programs now.
   openAssets(config).catch((error: unknown) => {

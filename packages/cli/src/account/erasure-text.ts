@@ -1,4 +1,5 @@
 import type { Erasure, ErasurePlan } from '@agentctl/contract/privacy.ts'
+import { shownName } from '../domains/domain-text.ts'
 import { dollars } from '../money.ts'
 import { printable } from '../output.ts'
 import { terms, WIDTH, wrap } from '../wrapped-text.ts'
@@ -14,7 +15,7 @@ export function describePlan(plan: ErasurePlan): string {
       'agents',
       agents.map(({ name, namespace, status }) => `${name} in ${namespace} (${status})`).join(', ') || 'none',
     ],
-    ['domains', domains.join(', ') || 'none'],
+    ['domains', domains.map(shownName).join(', ') || 'none'],
     ['machines', `${counted(plan.machines, 'machine')}, ${counted(plan.snapshots, 'snapshot')}`],
     [
       'files',

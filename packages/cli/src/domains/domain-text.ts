@@ -1,5 +1,6 @@
 import { domainToUnicode } from 'node:url'
 import type { Domain, Finding } from '@agentctl/contract/domains.ts'
+import { printable } from '../output.ts'
 import { pairs, table } from '../table.ts'
 import { relative } from '../times.ts'
 import { WIDTH, wrap } from '../wrapped-text.ts'
@@ -65,14 +66,20 @@ export function describeDomain(domain: Domain, now: Date): string {
   ])
 }
 
+const VERDICTS: Partial<Record<Finding['state'], string>> = { right: 'right', not_answered: 'not known' }
+
 /** Each record with what is wrong about it, and what to do. */
 export function describeFindings(findings: readonly Finding[]): string {
   return findings
-    .flatMap(({ type, name, state, message, fix }) => [
-      `${type} ${name}: ${state === 'right' ? 'right' : 'wrong'}`,
-      ...(state === 'right'
-        ? []
-        : [...wrap(message, WIDTH - 2), ...(fix ? wrap(fix, WIDTH - 2) : [])].map((line) => `  ${line}`)),
+    .flatMap((finding) => [
+      `${finding.type} ${finding.name}: ${VERDICTS[finding.state] ?? 'wrong'}`,
+      ...linesOf(finding).map((line) => `  ${line}`),
     ])
     .join('\n')
+}
+
+/** What is wrong, and what to do about it. It quotes DNS, in which anybody may have written anything. */
+export function linesOf({ state, message, fix }: Finding): string[] {
+  if (state === 'right') return []
+  return [message, ...(fix === null ? [] : [fix])].flatMap((text) => wrap(printable(text), WIDTH - 2))
 }

@@ -1,6 +1,7 @@
 import type { Domain } from '@agentctl/contract/domains.ts'
 import { waitUntilSettled } from '../billing/state-wait.ts'
 import type { Context } from '../context.ts'
+import { shownName } from './domain-text.ts'
 
 /** Where a domain stands, for whoever waits for it. */
 export const tellsOf = ({ hostname, status, step }: Domain): string =>
@@ -13,7 +14,7 @@ export function waitForDomain(
 ): Promise<Domain> {
   return waitUntilSettled(ctx, {
     ...wait,
-    subject: wait.first.hostname,
+    subject: shownName(wait.first.hostname),
     ask: (now, waitSeconds) =>
       ctx.api('GET /v1/domains/:domain', {
         params: { domain: now.id },

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -144,3 +144,20 @@ test.skipIf(hindrance)('what the image has not is installed, and without it all 
     /--no-install-recommends install python3 python3-venv$/,
   )
 })
+
+test.skipIf(hindrance)(
+  'what Ubuntu has from the start stays as it is, and does not restart the runner',
+  async () => {
+    const system = new TestSystem(join(folder, 'ubuntu'), { systemd: true })
+    for (const name of ['python3', 'unattended-upgrade', 'logrotate']) system.stub(name)
+    mkdirSync(join(system.folder, 'etc/needrestart/conf.d'), { recursive: true })
+    writeFileSync(join(system.folder, 'etc/logrotate.d/cloud-init'), '/var/log/cloud-init*.log {\n}\n')
+    await boot(system)
+    expect(system.calls.filter((call) => call.startsWith('apt-get'))).toEqual([])
+    expect(existsSync(join(system.folder, 'etc/logrotate.d/agentctl'))).toBe(false)
+    expect(system.read('etc/needrestart/conf.d/agentctl.conf')).toMatchInlineSnapshot(`
+    "$nrconf{override_rc}{qr(^agentctl-runner\\.service$)} = 0;
+    "
+  `)
+  },
+)

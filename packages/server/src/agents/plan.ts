@@ -139,10 +139,12 @@ function domainChanges(
   attached: readonly AgentDomain[],
 ): DeployPlan['domains'] {
   const held = new Set(attached.flatMap(({ hostname, status }) => (status === 'failed' ? [] : [hostname])))
-  const asInDns = (name: string): string => domainToASCII(name.replace(/\.$/, ''))
+  // What is none is told so when it is attached, each by itself.
+  const asInDns = (name: string): string => domainToASCII(name.replace(/\.$/, '')) || name
   const named = new Set(next.map(asInDns))
+  const firsts = [...named].flatMap((one) => next.find((name) => asInDns(name) === one) ?? [])
   return {
-    attach: next.filter((name) => !held.has(asInDns(name))),
+    attach: firsts.filter((name) => !held.has(asInDns(name))),
     keep: live.filter((name) => held.has(asInDns(name)) && !named.has(asInDns(name))),
   }
 }

@@ -53,13 +53,13 @@ export function domainView(deps: Pick<Deps, 'config'>, domain: DomainRow): Domai
 
 /** Records the wish and the operation that fulfils it. The same name on the same agent again is the same domain. */
 export async function addDomain(
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hostnames'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   caller: Caller,
   request: { agent: string; namespace?: string | undefined; hostname: string },
   { idempotencyKey, role }: { idempotencyKey: string; role: Role },
 ): Promise<Domain> {
-  const { db, clock } = deps
-  if (!deps.hostnames) throw new Problem('domains_unavailable')
+  const { db, clock, config } = deps
+  if (!config.cloudflare) throw new Problem('domains_unavailable')
   const hostname = readHostname(request.hostname, deps)
   const now = clock.now()
   return db.as({ account: caller.accountId }, (tx) =>

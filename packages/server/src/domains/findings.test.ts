@@ -92,6 +92,20 @@ test('a flattened apex is live only with the TXT record: everybody has the same 
   await domains.until(alice, body.id, ({ status }) => status === 'live')
 })
 
+test('an apex that leads elsewhere besides is told which records have to go', async () => {
+  const edge = await domains.deps.liveDns.findAddresses(TARGET)
+  const addresses = edge.state === 'found' ? edge.value : []
+  const { findings, said } = await check('example.edu', [['example.edu', 'A', ...addresses, '192.0.2.1']])
+  expect(said[0]).toBe(
+    `other_value | example.edu leads to 192.0.2.1 besides ${TARGET}. | Remove its records for 192.0.2.1.`,
+  )
+  expect(findings[1]).toMatchObject({ type: 'TXT', state: 'missing' })
+  const { said: below } = await check('both.example.edu', [
+    ['both.example.edu', 'A', ...addresses, '192.0.2.1'],
+  ])
+  expect(below[0]).toContain('create the CNAME both.example.edu')
+})
+
 test('CAA records that forbid the certificate, at the name or above it', async () => {
   const { findings, said } = await check('bot.strict.example.com', [
     ['bot.strict.example.com', 'CNAME', TARGET],

@@ -88,9 +88,9 @@ async function lookAtWay(deps: Pick<Deps, 'config' | 'liveDns'>, domain: Asked):
   if (edge.state !== 'found') return [{ ...cname, ...notAnswered(target) }]
   if (addresses.value.some((address) => edge.value.includes(address))) {
     const strangers = addresses.value.filter((address) => !edge.value.includes(address))
-    if (strangers.length > 0) return [elsewhere(cname, strangers, 'partly')]
     // Only addresses are seen, and every name of ours has the same: the TXT record says whose this one is.
-    return [right(cname), ...(await lookAtOwnership(liveDns, domain))]
+    const ownership = await lookAtOwnership(liveDns, domain)
+    return [strangers.length > 0 ? partlyElsewhere(cname, strangers, apex) : right(cname), ...ownership]
   }
   if (addresses.value.some(isCloudflare)) return [proxied(cname, addresses.value)]
   if (apex) {
@@ -105,7 +105,7 @@ async function lookAtWay(deps: Pick<Deps, 'config' | 'liveDns'>, domain: Asked):
       ...(await lookAtOwnership(liveDns, domain)),
     ]
   }
-  return [elsewhere(cname, addresses.value, 'wholly')]
+  return [elsewhere(cname, addresses.value)]
 }
 
 type Expected = Pick<Finding, 'type' | 'name' | 'expected'>
@@ -129,14 +129,23 @@ function notAnswered(name: string): Pick<Finding, 'state' | 'found' | 'message' 
   }
 }
 
-function elsewhere(cname: Expected, found: string[], how: 'partly' | 'wholly'): Finding {
-  const also = how === 'partly' ? 'also leads' : 'leads'
+function elsewhere(cname: Expected, found: string[]): Finding {
   return {
     ...cname,
     state: 'other_value',
     found,
-    message: `${cname.name} ${also} to ${found.join(', ')} instead of ${cname.expected}.`,
+    message: `${cname.name} leads to ${found.join(', ')} instead of ${cname.expected}.`,
     fix: `Remove its A and AAAA records, and create the CNAME ${cname.name} for ${cname.expected}.`,
+  }
+}
+
+/** Some of its visitors would not come to us. At an apex what leads here is right, and only the rest has to go. */
+function partlyElsewhere(cname: Expected, found: string[], apex: boolean): Finding {
+  const wrong = elsewhere(cname, found)
+  return {
+    ...wrong,
+    message: `${cname.name} leads to ${found.join(', ')} besides ${cname.expected}.`,
+    fix: apex ? `Remove its records for ${found.join(', ')}.` : wrong.fix,
   }
 }
 

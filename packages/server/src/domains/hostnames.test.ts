@@ -3,7 +3,7 @@ import { readConfig } from '../platform/config.ts'
 import { Problem } from '../platform/problem.ts'
 import { isApex, readHostname } from './hostnames.ts'
 
-const config = readConfig({
+const settings = {
   API_URL: 'https://api.agentctl.dev',
   AGENT_DOMAIN: 'agentctl.app',
   DATABASE_URL: 'postgres://localhost/none',
@@ -14,7 +14,8 @@ const config = readConfig({
   CHAIN_RPC_URL: 'http://127.0.0.1:1',
   MACHINE_NODE_FILE: 'none',
   MACHINE_RUNNER_FILE: 'none',
-})
+}
+const config = readConfig(settings)
 const read = (said: string): string => readHostname(said, { config })
 
 function refusal(said: string): string {
@@ -57,6 +58,7 @@ test('what cannot be a domain is refused, each with its reason', () => {
     'bot.localhost',
     'bot.internal',
     'bot.local',
+    'bot.onion',
     'com',
     'co.uk',
     'github.io',
@@ -95,6 +97,7 @@ test('what cannot be a domain is refused, each with its reason', () => {
       "bot.localhost ends in .localhost, which is not a public ending: nobody else could reach it.",
       "bot.internal ends in .internal, which is not a public ending: nobody else could reach it.",
       "bot.local ends in .local, which is not a public ending: nobody else could reach it.",
+      "bot.onion ends in .onion, which is not a public ending: nobody else could reach it.",
       "com has no dot: a domain has at least two parts.",
       "co.uk is a public ending under which others have their names.",
       "github.io is a public ending under which others have their names.",
@@ -121,6 +124,19 @@ test('what cannot be a domain is refused, each with its reason', () => {
       "The name is empty.",
     ]
   `)
+})
+
+test('agents may have their names below the zone of the service, all of which is its own', () => {
+  const below = readConfig({
+    ...settings,
+    AGENT_DOMAIN: 'agents.agentctl.app',
+    CLOUDFLARE_API_TOKEN: 'none',
+    CLOUDFLARE_ZONE_ID: 'none',
+    CLOUDFLARE_ZONE_NAME: 'agentctl.app',
+    CLOUDFLARE_FALLBACK_ORIGIN: 'origin.agentctl.app',
+  })
+  for (const name of ['origin.agentctl.app', 'agentctl.app', 'bot.agents.agentctl.app'])
+    expect(() => readHostname(name, { config: below }), name).toThrow('belongs to this service')
 })
 
 test('a name under the service that only looks like it is none of ours', () => {

@@ -89,10 +89,7 @@ function mixedScripts(label: string): string[] | undefined {
 }
 
 function checkPlace(said: string, hostname: string, config: Deps['config']): void {
-  if (
-    isUnder(hostname, config.agentDomain.toLowerCase()) ||
-    ourNames(config).some((name) => isUnder(hostname, name))
-  ) {
+  if (ourNames(config).some((name) => isUnder(hostname, name.toLowerCase()))) {
     throw refuse(
       said,
       'belongs to this service',
@@ -100,7 +97,8 @@ function checkPlace(said: string, hostname: string, config: Deps['config']): voi
     )
   }
   const { isIcann, isPrivate, domain, publicSuffix } = parse(hostname, { allowPrivateDomains: true })
-  if (!isIcann && !isPrivate) {
+  // The list of public endings has .onion, but no DNS does.
+  if ((!isIcann && !isPrivate) || publicSuffix === 'onion') {
     throw refuse(
       said,
       `ends in .${publicSuffix ?? hostname}, which is not a public ending: nobody else could reach it`,
@@ -109,11 +107,15 @@ function checkPlace(said: string, hostname: string, config: Deps['config']): voi
   if (domain === null) throw refuse(said, 'is a public ending under which others have their names')
 }
 
-/** The service's own names: its zone, and the domain of its API. */
-function ourNames(config: Deps['config']): string[] {
-  const { hostname } = new URL(config.apiUrl)
-  if (isIP(hostname.replace(/^\[(.*)\]$/, '$1')) !== 0) return []
-  return [parse(hostname, { allowPrivateDomains: true }).domain ?? hostname]
+/** The service's own names: those of agents, the zone that they are in, and the domain of its API. */
+function ourNames({ apiUrl, agentDomain, cloudflare }: Deps['config']): string[] {
+  const { hostname } = new URL(apiUrl)
+  const isAddress = isIP(hostname.replace(/^\[(.*)\]$/, '$1')) !== 0
+  return [
+    agentDomain,
+    ...(cloudflare ? [cloudflare.zoneName] : []),
+    ...(isAddress ? [] : [parse(hostname, { allowPrivateDomains: true }).domain ?? hostname]),
+  ]
 }
 
 const isUnder = (hostname: string, name: string): boolean =>

@@ -29,6 +29,8 @@ test('a plan says which names of agent.json will be attached, and which of the l
   expect((await plan('one.example.com')).domains).toEqual({ attach: [], keep: [] })
   // As people write it, as DNS has it, and with the dot of the root it is one name.
   expect((await plan('one.example.com.', 'Bücher.example.com')).domains).toEqual({ attach: [], keep: [] })
+  const doubled = await plan('Two.example.com', 'two.example.com.', 'no name', 'not one')
+  expect(doubled.domains.attach).toEqual(['Two.example.com', 'no name', 'not one'])
   const moved = await plan('two.example.com')
   expect(moved.domains).toEqual({ attach: ['two.example.com'], keep: ['one.example.com'] })
   expect(moved.changes.slice(-2)).toEqual([

@@ -8,7 +8,7 @@ import { addDomain, awaitDomain, domainView, listDomains, removeDomain } from '.
 /** `stopping` ends waits, so that the server can stop. */
 export function domainRoutes(
   api: Api,
-  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'hostnames' | 'liveDns'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config' | 'liveDns'>,
   stopping: AbortSignal,
 ): void {
   const openWakes = lazyWakes(deps.db, 'domains')

@@ -95,10 +95,14 @@ test('what several roles share, the others do not take either', () => {
   })
   const worker = readConfig(shared, ['worker'])
   expect(worker.cloudflare?.apiToken.reveal()).toBe('secret')
+  expect(() => readConfig({ ...shared, CLOUDFLARE_API_TOKEN: '' }, ['worker'])).toThrow(
+    'CLOUDFLARE_API_TOKEN',
+  )
   expect(worker.deposits).toHaveLength(1)
   expect(() => readConfig(shared, ['api'])).toThrow('PEPPER_FILE names')
   const { PEPPER_FILE: _, LEDGER_KEY_FILE: __, ...api } = shared
   expect(readConfig(api, ['api']).operators.map(({ name }) => name)).toEqual(['alice'])
+  expect(readConfig(api, ['api']).cloudflare?.apiToken.reveal()).toBe('')
   rmSync(folder, { recursive: true })
 })
 

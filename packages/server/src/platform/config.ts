@@ -27,6 +27,7 @@ const USERS: Readonly<Record<string, readonly Role[]>> = {
   'TWILIO_*': ['api'],
   'VULTR_API_*': ['worker'],
   'STRIPE_*': SERVING,
+  CLOUDFLARE_API_TOKEN: ['worker'],
   'CLOUDFLARE_*': SERVING,
   'BLOBS_S3_*': SERVING,
   'CHAIN_*': SERVING,
@@ -83,6 +84,7 @@ export interface Config {
   /** Domains of customers; undefined: none are taken. */
   cloudflare:
     | {
+        /** Of the worker; others only know that domains are taken, and which names are the service's own. */
         apiToken: Secret
         /** The zone in which customers' hostnames are kept; one environment has it for itself. */
         zoneId: string
@@ -235,7 +237,11 @@ export function readConfig(
     },
     blobs: bucketOf(env),
     stripe: stripeOf(env),
-    cloudflare: cloudflareOf(env, agentDomain, number('CLOUDFLARE_REQUESTS_IN_FIVE_MINUTES', 300)),
+    cloudflare: cloudflareOf(env, {
+      agentDomain,
+      requestsInFiveMinutes: number('CLOUDFLARE_REQUESTS_IN_FIVE_MINUTES', 300),
+      needsToken: isUsed('CLOUDFLARE_API_TOKEN'),
+    }),
     domains: {
       target: text('DOMAIN_TARGET', `domains.${agentDomain}`),
       dnsServers: optional('DNS_SERVERS')?.split(',') ?? [],
@@ -354,17 +360,20 @@ function stripeOf(env: Readonly<Record<string, string | undefined>>): Config['st
 
 function cloudflareOf(
   env: Readonly<Record<string, string | undefined>>,
-  agentDomain: string,
-  requestsInFiveMinutes: number,
+  {
+    agentDomain,
+    requestsInFiveMinutes,
+    needsToken,
+  }: { agentDomain: string; requestsInFiveMinutes: number; needsToken: boolean },
 ): Config['cloudflare'] {
   const {
-    CLOUDFLARE_API_TOKEN: apiToken,
+    CLOUDFLARE_API_TOKEN: apiToken = '',
     CLOUDFLARE_ZONE_ID: zoneId,
     CLOUDFLARE_ZONE_NAME: zoneName,
     CLOUDFLARE_FALLBACK_ORIGIN: fallbackOrigin,
   } = env
   if (!apiToken && !zoneId && !zoneName && !fallbackOrigin) return undefined
-  if (!apiToken || !zoneId || !zoneName || !fallbackOrigin) {
+  if ((needsToken && !apiToken) || !zoneId || !zoneName || !fallbackOrigin) {
     throw new ConfigError(
       'Set all of CLOUDFLARE_API_TOKEN, CLOUDFLARE_ZONE_ID, CLOUDFLARE_ZONE_NAME and CLOUDFLARE_FALLBACK_ORIGIN, or none.',
     )

@@ -19,7 +19,6 @@ import { newToken, tokenHash } from '../../src/platform/tokens.ts'
 import { openCards } from '../../src/providers/cards/stripe.ts'
 import { openChain } from '../../src/providers/chain/evm.ts'
 import { openTransfers } from '../../src/providers/chain/transfers.ts'
-import type { Hostnames } from '../../src/providers/dns/cloudflare.ts'
 import type { LiveDns } from '../../src/providers/dns/live-dns.ts'
 import { openMachines } from '../../src/providers/machines/vultr.ts'
 import { allowedHosts, processorHosts } from '../../src/providers/processors.ts'
@@ -84,6 +83,10 @@ export async function servedApi(): Promise<ServedApi> {
     STRIPE_BASE_URL: stripe.url,
     VULTR_API_KEY: 'none',
     VULTR_BASE_URL: NOBODY,
+    CLOUDFLARE_API_TOKEN: 'none',
+    CLOUDFLARE_ZONE_ID: 'none',
+    CLOUDFLARE_ZONE_NAME: 'agents.localhost',
+    CLOUDFLARE_FALLBACK_ORIGIN: 'origin.agents.localhost',
     CHAIN_ID: '8453',
     CHAIN_RPC_URL: NOBODY,
     CHAIN_NAME: 'base',
@@ -115,8 +118,8 @@ export async function servedApi(): Promise<ServedApi> {
     chain: openChain({ config, transport, log }),
     transfers: config.deposits.map((chain) => openTransfers(chain, transport)),
     cards: config.stripe && openCards({ stripe: config.stripe, transport, log }),
-    // It is there, and nobody works: what calls it is durable work.
-    hostnames: {} as Hostnames,
+    // Domains are taken, and nobody works: what calls Cloudflare is durable work.
+    hostnames: undefined,
     liveDns: emptyDns,
     edgeProbe: {
       probe: async () => ({

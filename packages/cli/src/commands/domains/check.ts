@@ -28,6 +28,10 @@ export const check = defineCommand({
       if (status === 'pending' || status === 'verifying') {
         ctx.out.note(`The records are right. Wait until it is served: agentctl domains wait ${hostname}`)
       }
+      if (status === 'failed') {
+        const { name } = found.domain.agent
+        ctx.out.note(`It was given up. To try again: agentctl domains add ${hostname} --agent ${name}`)
+      }
       return
     }
     if (wrong.every(({ state }) => state === 'not_answered')) {

@@ -1,6 +1,6 @@
 import type { Domain } from '@agentctl/contract/domains.ts'
 import { defineCommand, duration, required } from '../../command.ts'
-import { shownName } from '../../domains/domain-text.ts'
+import { linesOf, shownName } from '../../domains/domain-text.ts'
 import { waitForDomain } from '../../domains/domain-wait.ts'
 import { Failure } from '../../failure.ts'
 import { printable } from '../../output.ts'
@@ -22,9 +22,7 @@ export const wait = defineCommand({
       query: { namespace: ctx.explicitNamespace },
       repeatable: true,
     })
-    for (const { state, message, fix } of first.findings) {
-      if (state !== 'right') ctx.out.note(printable(`${message}${fix ? `\n  ${fix}` : ''}`))
-    }
+    for (const line of first.findings.flatMap(linesOf)) ctx.out.note(line)
     const now = await waitForDomain(ctx, {
       first: first.domain,
       timeoutSeconds: timeout ?? WAIT_SECONDS,
