@@ -16,9 +16,25 @@ const start = (phone: string) => call('POST /v1/logins/phone', { body: { phone }
 const verify = (challengeId: unknown, code: string) =>
   call('POST /v1/logins/phone/verify', { body: { challengeId, code }, from: newAddress() })
 
-const refusals: readonly ProviderError[] = [404, 409, 422].map((status) => ({
-  name: String(status),
-  fault: { kind: 'status', status, body: { code: 20404, message: 'The requested resource was not found' } },
+/** What Twilio refuses by a code of its own, with the status of each. */
+const CODES = [
+  [60200, 400],
+  [60202, 429],
+  [60203, 429],
+  [60205, 403],
+  [60207, 429],
+  [60212, 429],
+  [60238, 403],
+  [60410, 403],
+  [60412, 403],
+  [60605, 403],
+] as const
+const refusals: readonly ProviderError[] = [
+  ...[404, 409, 422].map((status) => [20404, status, String(status)] as const),
+  ...CODES.map(([code, status]) => [code, status, `${status} with ${code}`] as const),
+].map(([code, status, name]) => ({
+  name,
+  fault: { kind: 'status', status, body: { code, status, message: 'What Twilio says of it' } },
 }))
 
 const wordsOf = (text: string): string =>

@@ -141,6 +141,11 @@ test('a name beyond ASCII is stored as DNS has it and found as people write it',
   const path = `/v1/domains/${encodeURIComponent('bücher.example.com')}`
   expect((await alice.call('GET', path)).body.id).toBe(added.body.id)
   expect((await domains.add(alice, 'hello', 'xn--bcher-kva.example.com')).body.id).toBe(added.body.id)
+  await alice.call('POST', '/v1/agents', { name: 'other' })
+  const { body } = await domains.add(alice, 'other', 'xn--bcher-kva.example.com')
+  expect(body.detail).toMatch(
+    /^bücher\.example\.com \(xn--bcher-kva\.example\.com\) is attached to the agent hello/,
+  )
 })
 
 test('an account has so many names and no more', async () => {

@@ -11,7 +11,7 @@ import { newId } from '../platform/ids.ts'
 import { startOperation, wakeOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
-import { isApex, readHostname } from './hostnames.ts'
+import { isApex, readHostname, shownName } from './hostnames.ts'
 import { DOMAIN_KIND } from './operation-kind.ts'
 import { GIVEN_UP_SECONDS } from './pace.ts'
 import { recordsOf } from './records.ts'
@@ -111,14 +111,14 @@ async function keep(
   // A key that is bound to a namespace learns nothing of what is in others.
   if (caller.namespaceId !== null && caller.namespaceId !== held.namespaceId) throw unavailable(held.hostname)
   if (held.ending !== null || held.isAgentDeleted) {
-    throw new Problem('conflict', `${held.hostname} is still being taken away.`, {
+    throw new Problem('conflict', `${shownName(held.hostname)} is still being taken away.`, {
       fix: 'Try again in a minute.',
     })
   }
   if (held.agentId !== agentId) {
     throw new Problem(
       'conflict',
-      `${held.hostname} is attached to the agent ${held.agentName} in ${held.namespace}.`,
+      `${shownName(held.hostname)} is attached to the agent ${held.agentName} in ${held.namespace}.`,
       { fix: `Remove it there first: agentctl domains remove ${held.hostname}` },
     )
   }
@@ -141,7 +141,7 @@ async function stored(tx: Sql, id: string): Promise<DomainRow> {
 
 /** In the same words for a name of another account and for one that the caller's key must not know of. */
 function unavailable(hostname: string): Problem {
-  return new Problem('hostname_unavailable', `${hostname} cannot be attached.`)
+  return new Problem('hostname_unavailable', `${shownName(hostname)} cannot be attached.`)
 }
 
 function noSuchDomain(): Problem {

@@ -1,6 +1,7 @@
 import type { Domain } from '@agentctl/contract/domains.ts'
 import { notify } from '../identity/notices.ts'
 import type { Outcome } from '../platform/operations.ts'
+import { shownName } from './hostnames.ts'
 import { setEnded } from './lifecycle-store.ts'
 import { type DomainRow, setEnding } from './store.ts'
 import { again, say, type Visit } from './visit.ts'
@@ -56,7 +57,7 @@ async function tellFailure(tx: Parameters<typeof notify>[0], domain: DomainRow, 
     accountId: domain.ownerAccountId,
     kind: 'domain_failed',
     message:
-      `The domain ${domain.hostname} of ${domain.agentName} was given up. ${domain.failure?.message ?? ''}`.trim(),
+      `The domain ${shownName(domain.hostname)} of ${domain.agentName} was given up. ${domain.failure?.message ?? ''}`.trim(),
     next: `agentctl domains add ${domain.hostname} --agent ${domain.agentName}`,
     now,
   })

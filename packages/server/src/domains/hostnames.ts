@@ -129,3 +129,9 @@ function refuse(said: string, why: string, fix?: string): Problem {
   const shown = said.length > 80 ? `${said.slice(0, 80)}…` : said.trim() || 'The name'
   return new Problem('invalid_hostname', `${shown} ${why}.`, fix === undefined ? {} : { fix })
 }
+
+/** As people write it; what DNS has in its place is added where that differs. */
+export function shownName(hostname: string): string {
+  const unicode = domainToUnicode(hostname)
+  return unicode === '' || unicode === hostname ? hostname : `${unicode} (${hostname})`
+}

@@ -7,6 +7,7 @@ import type { CustomHostname } from '../providers/dns/cloudflare.ts'
 import type { EdgeReport } from '../providers/dns/edge-probe.ts'
 import { expired, giveUp } from './endings.ts'
 import type { DnsSight } from './findings.ts'
+import { shownName } from './hostnames.ts'
 import { type Sighting, setSighting } from './lifecycle-store.ts'
 import { DOUBT_SECONDS, DOUBTS_MAX, GIVEN_UP_SECONDS, LIVE_LOOK_SECONDS, pauseAfter } from './pace.ts'
 import { probeAnswer, probePath } from './records.ts'
@@ -137,7 +138,7 @@ export async function lose(tx: Sql, { deps, domain }: Visit, failure: Failure): 
   await notify(tx, {
     accountId: domain.ownerAccountId,
     kind: 'domain_lost',
-    message: `The domain ${domain.hostname} of ${domain.agentName} is not live any more. ${failure.message} It is given up in seven days.`,
+    message: `The domain ${shownName(domain.hostname)} of ${domain.agentName} is not live any more. ${failure.message} It is given up in seven days.`,
     next: `agentctl domains check ${domain.hostname}`,
     now,
   })
@@ -159,7 +160,7 @@ function backAgain({ domain }: Visit, now: Date): (tx: Sql) => Promise<void> {
     notify(tx, {
       accountId: domain.ownerAccountId,
       kind: 'domain_back',
-      message: `The domain ${domain.hostname} of ${domain.agentName} is live again.`,
+      message: `The domain ${shownName(domain.hostname)} of ${domain.agentName} is live again.`,
       next: null,
       now,
     })
