@@ -183,6 +183,15 @@ test('two apis: what is counted, taken back or used once at one of them is so at
   for (let asked = 0; asked < 30; asked++) await leftAt(a)
   await until(async () => (await leftAt(b)) <= before - 30, 15_000)
 
+  // Only a worker calls the provider of machines, and any api tells what it was told.
+  for (const server of [a, b]) {
+    await until(async () => {
+      const { body } = await ask(server, 'GET /v1/policy')
+      const seoul = body.sentences.find(({ id }: { id: string }) => id === '3d')
+      return seoul.status === 'pass' && /\buser_data\b/.test(seoul.evidence.fieldsTold)
+    }, 20_000)
+  }
+
   expect((await ask(b, `DELETE /v1/keys/${spare.id}`, { token: key })).status).toBeLessThan(300)
   expect((await ask(a, 'GET /v1/whoami', { token: spare.key })).status).toBe(401)
 

@@ -106,6 +106,9 @@ const unguarded =
     transports.push(transport)
     return { deps: { egress: transport.egress, config: { ...deps.config, ...config } } }
   }
+/** What another process, which has it not on its list, has told somebody or may tell them. */
+const noted = (processor: string, field: string): Break =>
+  row('told_fields', { processor, field, declared: false, told: field !== '*' })
 /** A row whose time was over two hours ago, as if nothing had deleted it. */
 const overdue = (name: PeriodName, values: Record<string, unknown> = {}): Break => {
   const { table, from, days }: Period = retention[name]
@@ -181,13 +184,19 @@ const breaks: Readonly<Record<string, Break[]>> = {
   '2g': [
     otherHost('https://analytics.example'),
     instead({ text: policy.filter(({ title }) => title !== 'Who works for us') }),
+    row('told_fields', { processor: 'Analytics', field: 'event', declared: true, told: true }),
   ],
   '2h': [usedFor('marketing')],
-  '3a': [telling(twilio.baseUrl, 'To=%2B821055550100&FriendlyName=alice'), unguarded(twilio.baseUrl)],
+  '3a': [
+    telling(twilio.baseUrl, 'To=%2B821055550100&FriendlyName=alice'),
+    unguarded(twilio.baseUrl),
+    noted('Twilio', 'FriendlyName'),
+  ],
   '3b': [
     written('paid with 4242424242424242'),
     telling(stripe?.baseUrl ?? '', 'mode=payment&customer_email=alice%40example.com'),
     unguarded(stripe?.baseUrl ?? ''),
+    noted('Stripe', 'customer_email'),
   ],
   '3c': [
     telling(stripe?.baseUrl ?? '', '{"hostname":"bot.example.com","account":"acc_1"}', {
@@ -197,6 +206,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
     unguarded('https://api.cloudflare.com', {
       cloudflare: { baseUrl: 'https://api.cloudflare.com' } as never,
     }),
+    noted('Cloudflare', 'account'),
   ],
   '3d': [
     statements(
@@ -205,6 +215,8 @@ const breaks: Readonly<Record<string, Break[]>> = {
     ),
     row('machines', { id: 'mch_nrt', region: 'nrt', state: 'deleted', deleted_at: now }),
     unguarded(api.deps.config.vultr.baseUrl),
+    noted('Vultr', '*'),
+    row('orphan_sightings', { provider_id: 'in-tokyo', kind: 'elsewhere' }),
   ],
   '4b': [
     statements(

@@ -27,6 +27,7 @@ import type { Secret } from './platform/secret.ts'
 import { privacyWork, schedulePrivacyWork } from './privacy/operations.ts'
 import { openRequestLog } from './privacy/request-log.ts'
 import { rightsWork, scheduleRightsWork } from './privacy/rights-operations.ts'
+import { keepToldFields } from './privacy/told-fields.ts'
 import { s3Blobs } from './providers/blobs/s3.ts'
 import { openCards } from './providers/cards/stripe.ts'
 import { openChain } from './providers/chain/evm.ts'
@@ -37,7 +38,7 @@ import { keepPreparing } from './providers/dns/keep-preparing.ts'
 import { openLiveDns } from './providers/dns/live-dns.ts'
 import { openMachines } from './providers/machines/vultr.ts'
 import { measuredTransport } from './providers/measured-transport.ts'
-import { allowedHosts, processorHosts } from './providers/processors.ts'
+import { allowedHosts, type ProcessorHost, processorHosts } from './providers/processors.ts'
 import { openSms } from './providers/sms/twilio.ts'
 import { openTransport, type Transport } from './providers/transport.ts'
 import { startRouter } from './router/router.ts'
@@ -93,6 +94,9 @@ export async function startServer({
     const started: Stop[] = []
     if (plays('api') || plays('worker')) {
       const common = openCommon(basis, transport)
+      const noting = await keepToldFields({ ...common, hosts: ownHosts(config, plays) })
+      // Once nobody tells anything any more.
+      stops.push(noting.stop)
       if (pepper)
         started.push(await startApi({ ...common, pepper, sms: openSms({ config, transport, log }) }, metrics))
       if (plays('worker')) {
@@ -140,15 +144,16 @@ function loginOf({ databaseUrl }: Config, own: Secret | undefined): RoleLogin {
 /** Policy 2g, role by role: who carries traffic calls nobody, and only who works reaches machines and names. */
 function hostsOf(config: Config, plays: (role: Role) => boolean): Parameters<typeof openTransport>[0] {
   if (!plays('api') && !plays('worker')) return allowedHosts([], [])
+  return allowedHosts(ownHosts(config, plays), [config.chain.rpcUrl])
+}
+
+function ownHosts(config: Config, plays: (role: Role) => boolean): ProcessorHost[] {
   const own: Readonly<Record<string, boolean>> = {
     Twilio: plays('api'),
     Vultr: plays('worker'),
     Cloudflare: plays('worker'),
   }
-  const processors = processorHosts(config).filter(
-    ({ name, what }) => what === 'files' || (own[name] ?? true),
-  )
-  return allowedHosts(processors, [config.chain.rpcUrl])
+  return processorHosts(config).filter(({ name, what }) => what === 'files' || (own[name] ?? true))
 }
 
 function openCommon(basis: Basis, transport: Transport): Common {

@@ -180,31 +180,60 @@ async function sweepAgain(cloud: TestCloud): Promise<void> {
   })
 }
 
-test('the sweeper leaves machines of other environments and orders under way alone', async () => {
-  const cloud = await testCloud()
-  const create = (label: string, tags: string[]) =>
-    fetch(`${cloud.vultr.url}/v2/instances`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${cloud.vultr.apiKey}`, 'content-type': 'application/json' },
-      body: JSON.stringify({
-        region: 'icn',
-        plan: 'vc2-1c-1gb',
-        os_id: 2136,
-        label,
-        tags,
-        user_data: 'IyEvYmluL3NoCg==',
-      }),
-    })
-  await create('other', ['agentctl', 'env:elsewhere'])
-  await create('unrelated', [])
+/** As somebody with the key of the account may, beside our own servers. */
+async function order(cloud: TestCloud, label: string, tags: string[], region = 'icn'): Promise<void> {
+  const answer = await fetch(`${cloud.vultr.url}/v2/instances`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${cloud.vultr.apiKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      region,
+      plan: 'vc2-1c-1gb',
+      os_id: 2136,
+      label,
+      tags,
+      user_data: 'IyEvYmluL3NoCg==',
+    }),
+  })
+  expect(answer.ok).toBe(true)
+}
+
+/** An agent whose machine is ordered under a label, and may be there already. */
+async function orderUnderWay(cloud: TestCloud, label: string): Promise<void> {
   const alice = await cloud.person('alice')
   const { body } = await alice.deploy('hello', 'x')
   await cloud.sql`
     insert into machines (id, agent_id, namespace_id, generation, label, operation_id, plan, state, created_at)
-    values ('mch_intended', ${body.agent.id}, ${alice.namespaceId}, 1, 'under-way', 'op_x', 'p', 'intended', now())`
-  await create('under-way', ['agentctl', 'env:test'])
+    values ('mch_intended', ${body.agent.id}, ${alice.namespaceId}, 1, ${label}, 'op_x', 'p', 'intended', now())`
+}
+
+async function beginSweeping(cloud: TestCloud): Promise<void> {
   await cloud.sql`insert into operations (id, kind, subject, created_at) values ('op_sweep', 'sweep', 'sweep:machines', now())`
   await cloud.work({ sweep: agentWork(cloud.deps).sweep as Work })
+  await sweepAgain(cloud)
+}
+
+test('the sweeper leaves machines of other environments and orders under way alone', async () => {
+  const cloud = await testCloud()
+  await order(cloud, 'other', ['agentctl', 'env:elsewhere'])
+  await order(cloud, 'unrelated', [])
+  await orderUnderWay(cloud, 'under-way')
+  await order(cloud, 'under-way', ['agentctl', 'env:test'])
+  await beginSweeping(cloud)
+  expect(await cloud.sql`select 1 from orphan_sightings`).toHaveLength(0)
+})
+
+test('a machine in another region is told of as long as it is there, and stays: somebody may have it', async () => {
+  const cloud = await testCloud()
+  await orderUnderWay(cloud, 'under-way')
+  await order(cloud, 'under-way', ['agentctl', 'env:test'], 'nrt')
+  await beginSweeping(cloud)
+  cloud.advance(ORPHAN_SECONDS + 1)
+  await sweepAgain(cloud)
+  expect(await cloud.sql`select kind, label from orphan_sightings`).toEqual([
+    { kind: 'elsewhere', label: 'under-way' },
+  ])
+  const [instance] = await cloud.instances()
+  await cloud.deps.machines.delete(instance?.id ?? '')
   await sweepAgain(cloud)
   expect(await cloud.sql`select 1 from orphan_sightings`).toHaveLength(0)
 })

@@ -64,6 +64,7 @@ export const retention = {
   transfers: { sentence: '6l', table: 'machine_transfers', from: 'polled_at', days: 90 },
   transferWarnings: { sentence: '6l', table: 'transfer_warnings', from: 'month', days: 90 },
   sightings: { sentence: '6l', table: 'orphan_sightings', from: 'first_seen_at', days: 90 },
+  toldFields: { sentence: '6l', table: 'told_fields', from: 'seen_at', days: 90 },
   domains: { sentence: '6l', table: 'domains', from: 'ended_at', days: 90, where: `status = 'removed'` },
   operations: {
     sentence: '6l',

@@ -37,6 +37,7 @@ const rows: Readonly<Record<Exclude<PeriodName, 'requestLog' | 'unusedBlobs'>, R
   transfers: {},
   transferWarnings: {},
   sightings: { kind: 'machine' },
+  toldFields: {},
   domains: { id: 'dom_1', status: 'removed', hostname: 'a.example' },
   operations: { id: 'op_1', state: 'done' },
   cardEvents: {},

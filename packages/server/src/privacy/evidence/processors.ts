@@ -1,16 +1,25 @@
 import { type ProcessorHost, processorHosts } from '../../providers/processors.ts'
 import { processors } from '../policy.ts'
 import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
-import { listConstraints, lookAtMachines, sumLeaks } from './store.ts'
+import { listConstraints, listToldFields, lookAtMachines, sumLeaks } from './store.ts'
 
-/** Whether the one who works for us under this name was told what is declared and nothing else, and cannot be. */
+/**
+ * Whether the one who works for us under this name was told what is declared and nothing else, and cannot be: by this
+ * process, and by all others as they have noted it.
+ */
 const toldOnly =
   (name: ProcessorHost['name']): Check =>
-  async ({ config, egress }) => {
+  async (deps) => {
+    const { config, egress } = deps
+    const noted = (await once(deps, listToldFields)).filter(({ processor }) => processor === name)
     const hosts = processorHosts(config).filter((host) => host.name === name)
     const told = new Set<string>()
     const more = new Set<string>()
     const unguarded: string[] = []
+    for (const { field, declared, told: wasTold } of noted) {
+      if (wasTold) told.add(field)
+      if (!declared) more.add(field)
+    }
     for (const { baseUrl, fields } of hosts) {
       const { origin, host } = new URL(baseUrl)
       const sent = egress.told(origin)
@@ -26,7 +35,7 @@ const toldOnly =
     return {
       holds: more.size === 0 && unguarded.length === 0,
       evidence: {
-        used: hosts.length > 0,
+        used: hosts.length > 0 || noted.length > 0,
         fieldsTold: [...told].sort().join(', '),
         moreThanNeeded: [...more].sort().join(', '),
         hostsThatMayBeToldMore: unguarded.join(', '),
@@ -38,7 +47,9 @@ async function nobodyElse(deps: EvidenceDeps) {
   const { egress, config, text } = deps
   const hosts = processorHosts(config)
   const named = JSON.stringify(text.find(({ title }) => title === 'Who works for us') ?? '')
-  const unnamed = hosts.filter(({ name }) => !(name in processors) || !named.includes(name))
+  const noted = (await once(deps, listToldFields)).map(({ processor }) => processor)
+  const names = [...new Set([...hosts.map(({ name }) => name), ...noted])].sort()
+  const unnamed = names.filter((name) => !(name in processors) || !named.includes(name))
   const known = new Set(hosts.map(({ baseUrl }) => new URL(baseUrl).origin))
   const unknown = egress.processors.filter((origin) => !known.has(origin))
   const chains = new Set([config.chain.rpcUrl, ...config.deposits.map(({ rpcUrl }) => rpcUrl)])
@@ -47,8 +58,8 @@ async function nobodyElse(deps: EvidenceDeps) {
   return {
     holds: unnamed.length === 0 && unknown.length === 0 && others.length === 0,
     evidence: {
-      processors: [...new Set(hosts.map(({ name }) => name))].join(', '),
-      notNamedInThePolicy: unnamed.map(({ name }) => name).join(', '),
+      processors: names.join(', '),
+      notNamedInThePolicy: unnamed.join(', '),
       otherHosts: [...unknown, ...others].map((origin) => new URL(origin).host).join(', '),
       callsRefused: egress.refused(),
     },
@@ -67,12 +78,12 @@ async function cards(deps: EvidenceDeps) {
 async function seoul(deps: EvidenceDeps) {
   const { db } = deps
   const told = await toldOnly('Vultr')(deps)
-  const { machines, elsewhere } = await once(deps, lookAtMachines)
+  const { machines, elsewhere, listedElsewhere } = await once(deps, lookAtMachines)
   const rules = await listConstraints(db.jobs, 'machines')
   const enforced = rules.some((rule) => /^CHECK \(\(region = 'icn'::text\)\)$/.test(rule))
   return {
-    holds: elsewhere === 0 && enforced && told.holds,
-    evidence: { ...told.evidence, machines, elsewhere, enforcedByTheDatabase: enforced },
+    holds: elsewhere === 0 && listedElsewhere === 0 && enforced && told.holds,
+    evidence: { ...told.evidence, machines, elsewhere, listedElsewhere, enforcedByTheDatabase: enforced },
   }
 }
 

@@ -169,14 +169,23 @@ export async function listConstraints(sql: Sql, table: string): Promise<string[]
 
 export async function lookAtMachines(
   sql: Sql,
-): Promise<{ machines: number; elsewhere: number; inReach: number }> {
+): Promise<{ machines: number; elsewhere: number; listedElsewhere: number; inReach: number }> {
   const [row] = await sql`
     select count(*)::int as machines, (count(*) filter (where region <> 'icn'))::int as elsewhere,
+      (select count(*)::int from orphan_sightings where kind = 'elsewhere') as "listedElsewhere",
       (count(*) filter (where state <> 'deleted' and address is not null and not (
         address::inet <<= '10.0.0.0/8' or address::inet <<= '172.16.0.0/12' or address::inet <<= '192.168.0.0/16'
         or address::inet <<= '127.0.0.0/8')))::int as "inReach"
     from machines`
   return row as never
+}
+
+/** What those who work for us may be told and were told, as every process has noted it. */
+export function listToldFields(
+  sql: Sql,
+): Promise<{ processor: string; field: string; declared: boolean; told: boolean }[]> {
+  return sql<{ processor: string; field: string; declared: boolean; told: boolean }[]>`
+    select processor, field, declared, told from told_fields order by processor, field`
 }
 
 /** Snapshots of suspended agents, those that should be gone, and when the next grace period ends. */

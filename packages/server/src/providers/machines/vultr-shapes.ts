@@ -1,6 +1,9 @@
 import { z } from 'zod'
 import type { ProviderMachine, ProviderSnapshot } from './vultr.ts'
 
+/** Policy 3d: agents run in Seoul. */
+export const REGION = 'icn'
+
 const text = z.string()
 const Time = z.iso.datetime({ offset: true })
 
@@ -10,6 +13,7 @@ export const Instance = z.object({
   tags: z.array(text).nullish(),
   status: text,
   power_status: text,
+  region: text,
   internal_ip: text.nullish(),
   allowed_bandwidth: z.number().nullish(),
   date_created: Time,
@@ -52,6 +56,7 @@ export function machineOf(instance: z.infer<typeof Instance>): ProviderMachine {
     label: instance.label,
     tags: instance.tags ?? [],
     status: instance.status,
+    isElsewhere: instance.region !== REGION,
     isOn: instance.power_status !== 'stopped',
     address: address || null,
     includedGigabytes: instance.allowed_bandwidth ?? null,

@@ -20,6 +20,7 @@ import {
   Instance,
   machineOf,
   Page,
+  REGION,
   SharedNetwork,
   Snapshot,
   snapshotOf,
@@ -31,6 +32,8 @@ export interface ProviderMachine {
   label: string
   tags: readonly string[]
   status: string
+  /** In another region than the one that the policy names (3d). */
+  isElsewhere: boolean
   isOn: boolean
   /** Address inside the VPC; null until the provider has given one. */
   address: string | null
@@ -111,8 +114,6 @@ export interface Machines {
   deleteSpareNetwork(kind: SpareNetwork['kind'], id: string): Promise<void>
 }
 
-/** Policy 3d: agents run in Seoul. */
-const REGION = 'icn'
 /** Debian 12 x64. */
 const OPERATING_SYSTEM = 2136
 const REQUESTS_PER_SECOND = 10
