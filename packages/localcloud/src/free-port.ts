@@ -1,4 +1,9 @@
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
+
+/** Below those that systems give to outgoing connections, one of which would take a port before it is listened on. */
+const PORTS = [20_000, 32_000] as const
+const TRIES = 100
 
 /** Whether nobody listens on this port of 127.0.0.1. */
 export async function isFree(port: number): Promise<boolean> {
@@ -11,9 +16,11 @@ export async function freePort(preferred?: number): Promise<number> {
     const port = await tryPort(preferred)
     if (port !== undefined) return port
   }
-  const port = await tryPort(0)
-  if (port === undefined) throw new Error('No port of 127.0.0.1 is free.')
-  return port
+  for (let tries = 0; tries < TRIES; tries++) {
+    const port = await tryPort(randomInt(...PORTS))
+    if (port !== undefined) return port
+  }
+  throw new Error('No port of 127.0.0.1 is free.')
 }
 
 function tryPort(port: number): Promise<number | undefined> {
