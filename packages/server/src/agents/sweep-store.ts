@@ -1,6 +1,6 @@
 import type { Sql } from '../platform/db.ts'
 
-export type SweptKind = 'machine' | 'snapshot' | 'vpc' | 'firewall' | 'hostname' | 'elsewhere'
+export type SweptKind = 'machine' | 'snapshot' | 'vpc' | 'firewall' | 'hostname'
 
 /** What we expect to find at the provider: by its id there, or by the label under which it was ordered. */
 export interface Owned {

@@ -2,7 +2,6 @@ import type { Deps } from '../deps.ts'
 import { secondsAfter } from '../platform/clock.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Lease, Operation, Outcome } from '../platform/operations.ts'
-import type { ProviderMachine } from '../providers/machines/vultr.ts'
 import {
   deleteSighting,
   listOrphans,
@@ -27,9 +26,11 @@ export async function visitSweep(
   _operation: Operation,
   lease: Lease,
 ): Promise<Outcome> {
-  const { machines } = deps
+  const { machines, log } = deps
   const present = await machines.listOurs()
-  await lookElsewhere(deps, lease, present)
+  // Policy 3d: machines are in Seoul. One that is not may be somebody's, so people decide what becomes of it.
+  const elsewhere = present.filter(({ isElsewhere }) => isElsewhere)
+  for (const { id } of elsewhere) log.error('A machine is in another region', { providerId: id })
   await sweep(deps, lease, {
     kind: 'machine',
     present,
@@ -52,18 +53,7 @@ export async function visitSweep(
       remove: (id) => machines.deleteSpareNetwork(kind, id),
     })
   }
-  return { state: 'again', afterSeconds: SWEEP_EVERY_SECONDS }
-}
-
-/** Policy 3d: machines are in Seoul. One that is elsewhere may be somebody's, so people decide what becomes of it. */
-async function lookElsewhere(
-  { clock, log }: Pick<Deps, 'clock' | 'log'>,
-  lease: Lease,
-  present: readonly ProviderMachine[],
-): Promise<void> {
-  const elsewhere = present.filter(({ isElsewhere }) => isElsewhere)
-  for (const { id } of elsewhere) log.error('A machine is in another region', { providerId: id })
-  await lease.write((tx) => putSightings(tx, 'elsewhere', elsewhere, clock.now()))
+  return { state: 'again', afterSeconds: SWEEP_EVERY_SECONDS, stepData: { elsewhere: elsewhere.length } }
 }
 
 interface Swept {

@@ -3,7 +3,14 @@ import { isPumped, sentWithinDay } from '../identity/sms-counts.ts'
 import type { Metrics, Reading } from '../platform/metrics.ts'
 import { countWork } from '../platform/operation-counts.ts'
 import { countOpenRequests } from './rights-requests.ts'
-import { countStates, countWrongLedgers, findMoments, listCursors, listPurges } from './state-store.ts'
+import {
+  countMachinesElsewhere,
+  countStates,
+  countWrongLedgers,
+  findMoments,
+  listCursors,
+  listPurges,
+} from './state-store.ts'
 
 type Parts = Pick<Deps, 'db' | 'clock' | 'config' | 'transfers'>
 
@@ -27,6 +34,15 @@ export function showState(deps: Parts, metrics: Metrics): void {
         one('agentctl_rights_requests_overdue', 'Those that should have had one.', overdue),
       ]
     }),
+  )
+  metrics.gauge(
+    kept(FRESH_MS, async () => [
+      one(
+        'agentctl_machines_elsewhere',
+        'Machines of ours that the provider lists in another region than Seoul.',
+        await countMachinesElsewhere(db.jobs),
+      ),
+    ]),
   )
   metrics.gauge(
     kept(LEDGER_FRESH_MS, async () => [

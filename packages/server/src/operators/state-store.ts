@@ -43,6 +43,12 @@ export function listCursors(sql: Sql): Promise<{ chainId: number; nextBlock: big
     select chain_id::int as "chainId", next_block as "nextBlock" from chain_cursors`
 }
 
+/** Policy 3d: machines of ours that the provider lists in another region than Seoul. */
+export async function countMachinesElsewhere(sql: Sql): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`select machines_elsewhere()::int as count`
+  return row?.count ?? 0
+}
+
 /** Ledger accounts, of all, of which the last entry does not say what they have. */
 export async function countWrongLedgers(sql: Sql): Promise<number> {
   const [row] = await sql<{ wrong: number }[]>`select count(*)::int as wrong from ledger_faults(null)`

@@ -1,13 +1,5 @@
 import type { Sql } from '../platform/db.ts'
-
-/** A field that somebody who works for us may be told, and whether that was so. */
-export interface ToldField {
-  processor: string
-  field: string
-  /** Whether the process that may tell it had it on its list. */
-  declared: boolean
-  told: boolean
-}
+import type { ToldField } from './told-fields.ts'
 
 export async function putToldFields(sql: Sql, fields: readonly ToldField[], now: Date): Promise<void> {
   await sql`

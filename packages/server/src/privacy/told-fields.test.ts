@@ -1,7 +1,6 @@
 import { afterAll, expect, test } from 'vitest'
 import { testDatabase } from '../../../../test/database.ts'
 import { silentLog } from '../platform/log.ts'
-import type { Egress } from '../providers/transport.ts'
 import { keepToldFields, toldFields } from './told-fields.ts'
 
 const { db } = await testDatabase()
@@ -17,7 +16,7 @@ const caller = (told: string[], tellable: string[] | null = ['To', 'Code']) => (
   clock,
   log: silentLog,
   hosts: [host],
-  egress: { told: () => told, tellable: () => tellable ?? undefined } as unknown as Egress,
+  egress: { told: () => told, tellable: () => tellable ?? undefined },
 })
 const noted = () =>
   db.jobs`select processor, field, declared, told from told_fields order by processor, field`

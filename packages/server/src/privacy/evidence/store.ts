@@ -2,6 +2,7 @@ import type { Sql } from '../../platform/db.ts'
 import { purgedUntil } from '../../platform/purges.ts'
 import { type Period, type PeriodName, retention } from '../../platform/retention.ts'
 import { ERASURE_KIND } from '../erasure-kind.ts'
+import type { ToldField } from '../told-fields.ts'
 
 /** A column of the live database, and what its comment says about it. */
 export interface Column {
@@ -172,7 +173,7 @@ export async function lookAtMachines(
 ): Promise<{ machines: number; elsewhere: number; listedElsewhere: number; inReach: number }> {
   const [row] = await sql`
     select count(*)::int as machines, (count(*) filter (where region <> 'icn'))::int as elsewhere,
-      (select count(*)::int from orphan_sightings where kind = 'elsewhere') as "listedElsewhere",
+      machines_elsewhere()::int as "listedElsewhere",
       (count(*) filter (where state <> 'deleted' and address is not null and not (
         address::inet <<= '10.0.0.0/8' or address::inet <<= '172.16.0.0/12' or address::inet <<= '192.168.0.0/16'
         or address::inet <<= '127.0.0.0/8')))::int as "inReach"
@@ -181,10 +182,8 @@ export async function lookAtMachines(
 }
 
 /** What those who work for us may be told and were told, as every process has noted it. */
-export function listToldFields(
-  sql: Sql,
-): Promise<{ processor: string; field: string; declared: boolean; told: boolean }[]> {
-  return sql<{ processor: string; field: string; declared: boolean; told: boolean }[]>`
+export function listToldFields(sql: Sql): Promise<ToldField[]> {
+  return sql<ToldField[]>`
     select processor, field, declared, told from told_fields order by processor, field`
 }
 
