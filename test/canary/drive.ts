@@ -183,24 +183,22 @@ export class Drive {
       const at = { method: 'POST', path: '/v2/Services', times: 1, ...fault }
       await fetch(`${twilio.url}/_local/faults`, { method: 'POST', body: JSON.stringify(at) })
       // Whatever became of it, the answer is the same; a resend has to wait, so each is another number of no account.
-      await fetch(`${this.#platform.cloud.local.apiUrl}/v1/logins/phone`, {
+      const answer = await fetch(`${this.#platform.cloud.local.apiUrl}/v1/logins/phone`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({
           phone: fault.status === 400 ? this.#canaries.thirdPhone : this.#canaries.otherPhone,
         }),
       })
+      expect(`${answer.status} ${answer.ok ? '' : await answer.text()}`).toBe('202 ')
     }
   }
 
   async #code(phone: string): Promise<string> {
     const inbox = `${this.#platform.cloud.local.twilio.url}/_local/inbox?to=${encodeURIComponent(phone)}`
-    let received: { body: string; code: string }[] = []
-    // It is sent after the answer, so that the answer does not tell by its time whether it was.
-    await until(async () => {
-      received = (await (await fetch(inbox)).json()) as typeof received
-      return received.length > 0
-    })
+    const received = (await (await fetch(inbox)).json()) as { body: string; code: string }[]
+    const asked = await (await fetch(`${this.#platform.cloud.local.twilio.url}/_local/requests`)).text()
+    expect(received.length, `messages, after ${asked}`).toBeGreaterThan(0)
     const { body, code } = received.at(-1) ?? { body: '', code: '' }
     this.#canaries.add('login code', code, 'code')
     this.#canaries.add('text of a message', body)
