@@ -2,7 +2,7 @@ import type { Sql } from '../platform/db.ts'
 import { purgedUntil } from '../platform/purges.ts'
 import { retention } from '../platform/retention.ts'
 
-/** A request as it is kept: these fields and no others. */
+/** A request as it is kept: these fields and no others. The hash is in hex. */
 export interface RequestRow {
   at: Date
   requestId: string
@@ -11,32 +11,31 @@ export interface RequestRow {
   durationMs: number
   accountId: string | null
   credentialId: string | null
-  networkHash: Buffer | null
+  networkHash: string | null
 }
 
 /** What operators are shown of a request. */
 export type ShownRequest = Omit<RequestRow, 'accountId' | 'networkHash'>
 
 /**
- * One statement for all of them. The same request twice is one row: whoever does not know whether it came sends again.
- * A request of an account that has been erased meanwhile is nobody's.
+ * One statement for all of them: they are all written or none is. Refused as not unique when they are there already. A
+ * request of an account that has been erased meanwhile is nobody's.
  */
 export async function insertRequests(tx: Sql, rows: readonly RequestRow[]): Promise<void> {
   const accounts = [...new Set(rows.flatMap(({ accountId }) => accountId ?? []))]
-  // As one text: an array for each column costs this server twice as much to put together.
-  const fresh = rows.map((row) => ({ ...row, networkHash: row.networkHash?.toString('hex') ?? null }))
+  // As one text: an array for each column costs this server twice as much to put together, and so do written dates.
+  const fresh = rows.map((row) => ({ ...row, at: row.at.getTime() }))
   await tx`
     with known as materialized (select known_accounts(${accounts}::text[]) as id)
     insert into request_log
       (at, request_id, route, status, duration_ms, account_id, credential_id, network_hash)
-    select at, "requestId", route, status, "durationMs", known.id,
+    select to_timestamp(at / 1000), "requestId", route, status, "durationMs", known.id,
       case when "accountId" is null or known.id is not null then "credentialId" end,
       decode("networkHash", 'hex')
     from json_to_recordset(${JSON.stringify(fresh)}::text::json) as fresh (
-      at timestamptz, "requestId" text, route text, status smallint, "durationMs" int, "accountId" text,
+      at float8, "requestId" text, route text, status smallint, "durationMs" int, "accountId" text,
       "credentialId" text, "networkHash" text)
-    left join known on known.id = "accountId"
-    on conflict do nothing`
+    left join known on known.id = "accountId"`
 }
 
 /** The newest first, as operators are shown them; nothing that is older than 90 days. */

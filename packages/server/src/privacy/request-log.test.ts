@@ -127,6 +127,28 @@ test('a clean stop loses none, and a request that was sent twice is one row', as
   expect(again?.count).toBe(many.length + 1)
 })
 
+test('when the answer of the database is lost, what it wrote is not written again, and what came since is', async () => {
+  let lost = 0
+  const losing = (strings: TemplateStringsArray, ...values: never[]) => {
+    const asked = sql(strings, ...values)
+    if (!strings.join('').includes('insert into request_log')) return asked
+    return asked.then((rows) => {
+      lost += 1
+      if (lost <= 2) throw new Error('the connection has ended')
+      return rows
+    })
+  }
+  const unsure = openRequestLog({ db: { ...db, jobs: losing as never }, clock, log, pepper })
+  unsure.record(answered())
+  await expect(unsure.flush()).rejects.toThrow('ended')
+  unsure.record(answered())
+  await expect(unsure.flush()).rejects.toThrow('ended')
+  unsure.record(answered())
+  await unsure.stop()
+  expect(await rows()).toHaveLength(3)
+  expect(logged).not.toContain('lost')
+})
+
 test("a request of an account that was erased before it was written down is nobody's", async () => {
   requestLog.record(answered({ accountId: 'acc_gone' }))
   requestLog.record(answered({ accountId: null, credentialId: null }))

@@ -3,6 +3,7 @@ import type { Endpoint } from '@agentctl/contract/endpoint.ts'
 import type { Deps } from '../deps.ts'
 import { clientNetwork } from '../platform/client-network.ts'
 import { secondsAfter } from '../platform/clock.ts'
+import { isUniqueViolation } from '../platform/db.ts'
 import { faultOf } from '../platform/fault.ts'
 import type { AnsweredRequest } from '../platform/http.ts'
 import { REQUEST_DAYS_ALARM } from '../platform/retention.ts'
@@ -22,7 +23,7 @@ export interface RequestLog {
 
 const FLUSH_EVERY_MS = 1000
 export const ROWS_AT_ONCE = 2000
-/** Statements at once: the database writes one while the next is put together. */
+/** Statements at once: the database writes some while the next is put together. */
 const LANES = 3
 /** While the database is away; then the newest are dropped, and it is said how many. */
 const WAITING_MAX = 100_000
@@ -41,17 +42,20 @@ export function openRequestLog({
   log,
   pepper,
 }: Pick<Deps, 'db' | 'clock' | 'log' | 'pepper'>): RequestLog {
-  const waiting: AnsweredRequest[] = []
+  const waiting: AnsweredRequest[][] = []
+  let waitingCount = 0
+  /** The batch that takes what comes. */
+  let filling: AnsweredRequest[] | undefined
   const preparedDays = new Set<number>()
   let dropped = 0
 
   const rowsOf = (requests: readonly AnsweredRequest[]): RequestRow[] => {
     // Of a batch most come from few networks.
-    const hashes = new Map<string, Buffer>()
-    const hashOf = (clientAddress: string): Buffer => {
+    const hashes = new Map<string, string>()
+    const hashOf = (clientAddress: string): string => {
       let hash = hashes.get(clientAddress)
-      if (!hash) {
-        hash = pepper.hmac(`network:${clientNetwork(clientAddress)}`).subarray(0, 16)
+      if (hash === undefined) {
+        hash = pepper.hmac(`network:${clientNetwork(clientAddress)}`).toString('hex', 0, 16)
         hashes.set(clientAddress, hash)
       }
       return hash
@@ -68,19 +72,34 @@ export function openRequestLog({
       preparedDays.add(day)
     }
   }
-  const writeWaiting = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const taken = waiting.slice(0, LANES * ROWS_AT_ONCE)
-      await prepare(taken)
-      const lanes: Promise<void>[] = []
-      for (let at = 0; at < taken.length; at += ROWS_AT_ONCE) {
-        lanes.push(insertRequests(db.jobs, rowsOf(taken.slice(at, at + ROWS_AT_ONCE))))
-      }
-      // If one of them fails all wait on: what was written will be the same row once more.
-      const failed = (await Promise.allSettled(lanes)).find(({ status }) => status === 'rejected')
-      if (failed?.status === 'rejected') throw failed.reason
-      waiting.splice(0, taken.length)
+  const write = async (batch: readonly AnsweredRequest[]): Promise<void> => {
+    await prepare(batch)
+    try {
+      await insertRequests(db.jobs, rowsOf(batch))
+    } catch (error) {
+      // It was written the time before, and only the answer did not come.
+      if (!isUniqueViolation(error)) throw error
     }
+    waitingCount -= batch.length
+  }
+  const writeWaiting = async (): Promise<void> => {
+    // What comes meanwhile is for the next time, in batches of its own: one that may have been written stays as it is.
+    filling = undefined
+    const left = waiting.splice(0)
+    const lane = async (): Promise<void> => {
+      for (let batch = left.shift(); batch; batch = left.shift()) {
+        try {
+          await write(batch)
+        } catch (error) {
+          waiting.push(batch)
+          throw error
+        }
+      }
+    }
+    const lanes = await Promise.allSettled(Array.from({ length: LANES }, lane))
+    waiting.push(...left)
+    const failed = lanes.find(({ status }) => status === 'rejected')
+    if (failed?.status === 'rejected') throw failed.reason
     if (dropped === 0) return
     log.error('Requests were not logged: too many waited for the database', { count: dropped })
     dropped = 0
@@ -110,7 +129,7 @@ export function openRequestLog({
       .catch((error: unknown) => {
         // Whatever the reason, a day that was thought to be there is made anew.
         preparedDays.clear()
-        log.warn('Requests wait to be logged', { count: waiting.length, fault: faultOf(error) })
+        log.warn('Requests wait to be logged', { count: waitingCount, fault: faultOf(error) })
       })
   }, FLUSH_EVERY_MS)
   timer.unref()
@@ -118,19 +137,29 @@ export function openRequestLog({
   return {
     record(request) {
       if (OF_MACHINES.has(request.route)) return
-      if (waiting.length < WAITING_MAX) waiting.push(request)
-      else dropped += 1
+      if (waitingCount >= WAITING_MAX) {
+        dropped += 1
+        return
+      }
+      if (!filling || filling.length === ROWS_AT_ONCE) {
+        filling = []
+        waiting.push(filling)
+      }
+      filling.push(request)
+      waitingCount += 1
     },
     flush,
     async stop() {
       clearInterval(timer)
-      for (let attempt = 1; waiting.length > 0 || writing; attempt++) {
+      let failures = 0
+      while (waitingCount > 0 || writing) {
         try {
           await flush()
         } catch (error) {
           preparedDays.clear()
-          if (attempt < STOP_TRIES) continue
-          log.error('Requests were lost at the stop', { count: waiting.length, fault: faultOf(error) })
+          failures += 1
+          if (failures < STOP_TRIES) continue
+          log.error('Requests were lost at the stop', { count: waitingCount, fault: faultOf(error) })
           return
         }
       }
