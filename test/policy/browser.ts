@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
 import { createServer, request, type Server } from 'node:http'
 import { delimiter, join } from 'node:path'
-import { type Browser, chromium, type LaunchOptions } from 'playwright-core'
+import { type Browser, chromium, type LaunchOptions, type Page } from 'playwright-core'
 
 const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 const program = (process.env.PATH ?? '')
@@ -52,27 +52,36 @@ export async function crawl(starts: readonly string[], ours: Ours): Promise<Seen
   try {
     // Names of this machine as well, which otherwise go past it.
     const profile = await browser.newContext({ proxy: { server: outlet.url, bypass: '<-loopback>' } })
-    const page = await profile.newPage()
     // One that is stopped inside of the browser never comes to its outlet.
     profile.on('request', (asked) => {
       if (/^(?:https?|wss?):/.test(asked.url())) wanted(asked.url())
     })
-    page.on('pageerror', ({ message }) => seen.refused.push(message))
-    page.on('console', (message) => {
+    profile.on('weberror', (fault) => seen.refused.push(fault.error().message))
+    profile.on('console', (message) => {
       // A page about what is not there is told with such a status.
       if (!message.text().startsWith('Failed to load resource')) seen.refused.push(message.text())
     })
     const ways = [...starts]
     for (const url of ways) {
-      const answer = await page.goto(url, { waitUntil: 'networkidle' })
+      // Each stays open: what it does later is seen as well, and one that reloads itself comes between no others.
+      const page = await profile.newPage()
+      const answer = await page.goto(url)
       if (answer?.headers()['content-type']?.startsWith('text/html')) seen.pages.push(url)
-      seen.stored.push(...(await page.evaluate<string[]>(STORED)).map((what) => `${url} ${what}`))
-      for (const link of await page.evaluate<string[]>(LINKS)) {
+      for (const link of await ask<string[]>(page, LINKS)) {
         const next = new URL(link, url)
         next.hash = ''
         if (next.origin === new URL(url).origin && !ways.includes(next.href)) ways.push(next.href)
       }
     }
+    for (const page of profile.pages()) {
+      await page.waitForLoadState('networkidle')
+      for (const what of await ask<string[]>(page, STORED)) {
+        const line = `${new URL(page.url()).origin} ${what}`
+        if (!seen.stored.includes(line)) seen.stored.push(line)
+      }
+    }
+    // One and the same wish is told by the page and by the outlet, whichever comes first.
+    seen.elsewhere.sort()
     seen.cookies = (await profile.cookies()).map(({ name }) => name)
   } finally {
     await browser.close()
@@ -138,7 +147,11 @@ async function openOutlet(ours: Ours, wanted: (url: string) => void) {
   }
 }
 
-/** What a page can keep besides cookies. */
+/** Once more for a page that has reloaded itself meanwhile. */
+const ask = <T>(page: Page, script: string): Promise<T> =>
+  page.evaluate<T>(script).catch(() => page.evaluate<T>(script))
+
+/** What the pages of an origin keep besides cookies. */
 const STORED = `(async () => Object.entries({
   localStorage: localStorage.length,
   sessionStorage: sessionStorage.length,

@@ -14,6 +14,8 @@ import { browserHindrance, crawl, type Seen } from './browser.ts'
 if (browserHindrance) process.stdout.write(`${browserHindrance}\n`)
 // In CI there has to be one: what is skipped there is missed by nobody.
 const testInBrowser = test.skipIf(browserHindrance !== undefined && !isThorough)
+/** A browser, and a dozen and a half of tabs, on a machine that has other things to do. */
+const TIMEOUT_MS = 120_000
 
 const api = await servedApi()
 const refusals = everyRefusal('hello')
@@ -68,6 +70,7 @@ testInBrowser(
     })
     expect(opened.sort()).toEqual(all.sort())
   },
+  TIMEOUT_MS,
 )
 
 test('what answers a browser with a page is one of those that are opened, and needs no login', async () => {
@@ -76,43 +79,42 @@ test('what answers a browser with a page is one of those that are opened, and ne
   expect(new Set(access)).toEqual(new Set(['public']))
 })
 
-testInBrowser('each of these is found where it is planted, behind a link', async () => {
-  const scripted = '<script src="https://analytics.example/x.js"></script>'
-  const keeping = `<script>
-    localStorage.setItem('visitor', '1')
-    indexedDB.open('visits')
-  </script>`
-  const planted: Record<string, () => Response> = {
-    '/': () =>
-      page(
-        Object.keys(planted)
-          .map((path) => `<a href="${path}#top">${path}</a>`)
-          .join(' '),
-      ),
-    '/script': () => unguarded(scripted),
-    '/guarded-script': () => page(scripted),
-    '/style': () => page('<p style="color:red">'),
-    '/cookies': () => unguarded('', 'track=1; HttpOnly', `${SESSION_COOKIE}=1; Secure; HttpOnly; Path=/`),
-    '/elsewhere': () => unguarded('<a href="https://other.example/">followed by nobody</a>'),
-    '/keeping': () => unguarded(keeping),
-  }
-  await serve('planted.localhost', ({ url }) => planted[new URL(url).pathname]?.() ?? page(''))
-  const origin = 'http://planted.localhost'
-  const { pages: opened, ...found } = await visit(`${origin}/`)
-  expect(opened).toEqual(Object.keys(planted).map((path) => `${origin}${path}`))
-  expect(found).toEqual({
-    elsewhere: ['https://analytics.example:443', 'https://analytics.example/x.js'],
-    cookies: ['track', SESSION_COOKIE],
-    refused: [
-      expect.stringMatching(/script .* violates the following Content Security Policy/),
-      expect.stringMatching(/style violates the following Content Security Policy/),
-    ],
-    stored: [`${origin}/keeping localStorage`, `${origin}/keeping indexedDB`],
-  })
-  const other = createApp(api.deps)
-  other.get('/welcome', (c) => c.html('<p>Nobody told the contract.'))
-  expect(await answeringPages(other)).toEqual([...pages, '/welcome'].sort())
-})
+testInBrowser(
+  'each of these is found where it is planted, behind a link',
+  async () => {
+    const scripted = '<script src="https://analytics.example/x.js"></script>'
+    const keeping = `<script>localStorage.setItem('visitor', '1'); indexedDB.open('visits')</script>`
+    const planted: Record<string, () => Response> = {
+      '/': () => page(linksTo(Object.keys(planted))),
+      '/script': () => unguarded(scripted),
+      '/guarded-script': () => page(scripted),
+      '/style': () => page('<p style="color:red">'),
+      '/cookies': () => unguarded('', 'track=1; HttpOnly', `${SESSION_COOKIE}=1; Secure; HttpOnly; Path=/`),
+      '/elsewhere': () => unguarded('<a href="https://other.example/">followed by nobody</a>'),
+      '/keeping': () => unguarded(keeping),
+    }
+    await serve('planted.localhost', ({ url }) => planted[new URL(url).pathname]?.() ?? page(''))
+    const origin = 'http://planted.localhost'
+    const { pages: opened, ...found } = await visit(`${origin}/`)
+    expect(opened).toEqual(Object.keys(planted).map((path) => `${origin}${path}`))
+    expect(found).toEqual({
+      elsewhere: ['https://analytics.example/x.js', 'https://analytics.example:443'],
+      cookies: ['track', SESSION_COOKIE],
+      refused: [
+        expect.stringMatching(/script .* violates the following Content Security Policy/),
+        expect.stringMatching(/style violates the following Content Security Policy/),
+      ],
+      stored: [`${origin} localStorage`, `${origin} indexedDB`],
+    })
+    const other = createApp(api.deps)
+    other.get('/welcome', (c) => c.html('<p>Nobody told the contract.'))
+    expect(await answeringPages(other)).toEqual([...pages, '/welcome'].sort())
+  },
+  TIMEOUT_MS,
+)
+
+const linksTo = (paths: string[]): string =>
+  paths.map((path) => `<a href="${path}#top">${path}</a>`).join(' ')
 
 function unguarded(html: string, ...cookies: string[]): Response {
   const headers = new Headers({ 'content-type': 'text/html' })
