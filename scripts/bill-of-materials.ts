@@ -8,7 +8,13 @@ export const shipped = ['cli', 'server', 'runner'] as const
 export type Shipped = (typeof shipped)[number]
 
 interface Lock {
-  importers: Record<string, { dependencies?: Record<string, { version: string }> }>
+  importers: Record<
+    string,
+    {
+      dependencies?: Record<string, { version: string }>
+      devDependencies?: Record<string, { version: string }>
+    }
+  >
   packages: Record<string, { resolution?: { integrity?: string } }>
   snapshots: Record<
     string,
@@ -93,11 +99,12 @@ function partsOf(
     part.needs = needs.filter((need) => need !== undefined)
     return id
   }
-  const direct = importers.flatMap((importer) =>
-    Object.entries(lock.importers[importer]?.dependencies ?? {}).flatMap(
-      ([name, { version }]) => visit(name, version) ?? [],
-    ),
-  )
+  const direct = importers.flatMap((importer) => {
+    const { dependencies, devDependencies } = lock.importers[importer] ?? {}
+    // What the CLI is built with is inside of its bundle, and nothing is installed with it.
+    const needed = importer === 'packages/cli' ? devDependencies : dependencies
+    return Object.entries(needed ?? {}).flatMap(([name, { version }]) => visit(name, version) ?? [])
+  })
   return { parts, direct }
 }
 

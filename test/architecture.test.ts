@@ -1,8 +1,6 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Architecture, violations } from './architecture-rules.ts'
+import { repository } from './repository.ts'
 
 const architecture: Architecture = {
   packages: {
@@ -83,21 +81,6 @@ const architecture: Architecture = {
     // What is wrong with the operator's own zone.
     quoting: ['providers/dns/keep-preparing.ts'],
   },
-}
-
-const root = join(import.meta.dirname, '..')
-
-/** Every text file that is, or is about to be, part of the repository. */
-function repository(): Map<string, string> {
-  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-  })
-  const paths = listed.split('\0').filter((path) => path !== '' && path !== 'pnpm-lock.yaml')
-  const there = paths.filter((path) => statSync(join(root, path), { throwIfNoEntry: false })?.isFile())
-  const texts = there.map((path): [string, string] => [path, readFileSync(join(root, path), 'utf8')])
-  return new Map(texts.filter(([, text]) => !text.includes('\0')))
 }
 
 test('the tree keeps to the table of rooms and packages', () => {

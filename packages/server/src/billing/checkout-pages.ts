@@ -31,7 +31,7 @@ function paymentPage(title: string, sentence: string, command: string): Response
           body { font: 16px/1.5 system-ui, sans-serif; margin: 0; display: grid; min-height: 100vh; place-items: center }
           main { width: min(440px, calc(100vw - 48px)) }
           h1 { font-size: 24px; margin: 0 0 8px }
-          code { display: block; padding: 10px 14px; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: 8px }
+          code { display: block; font: 14px/1.5 ui-monospace, monospace; padding: 10px 14px; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: 8px }
         </style>
       </head>
       <body>

@@ -25,6 +25,8 @@ test('every endpoint is on the page, with its address, access, fields and refusa
   expect(text).toContain('agent_limit: The account has as many machines as it may have.')
   expect(text).toContain('config.health.timeoutSeconds integer at least 1 · at most 600')
   expect(text).toContain('expiresInDays optional integer or null')
+  expect(text).toContain('lastError string or null')
+  expect(text).not.toContain('string,null')
 })
 
 test('links lead to places on the page, and nothing is loaded from elsewhere or run', () => {

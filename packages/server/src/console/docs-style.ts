@@ -38,6 +38,7 @@ tr:first-child > td, tr:first-child > th { border-top: 0 }
   main > section:first-child h2 { margin-top: 0 }
 }
 @media (max-width: 40rem) {
+  pre { white-space: pre-wrap; overflow-wrap: anywhere }
   nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: .75rem 0; border-block: 1px solid var(--line) }
   nav ul { display: none }
   nav p { margin: 0 }

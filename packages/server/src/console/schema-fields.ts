@@ -92,7 +92,11 @@ function notesOf(schema: JsonSchema): string {
 }
 
 function notNull(schema: JsonSchema): { inner: JsonSchema; nullable: boolean } {
-  const choices = schema.anyOf as JsonSchema[] | undefined
+  // A type may be a list of types, which says the same more shortly.
+  const { type: types, anyOf } = schema
+  const choices = (Array.isArray(types) ? types.map((type) => ({ ...schema, type })) : anyOf) as
+    | JsonSchema[]
+    | undefined
   const others = choices?.filter(({ type }) => type !== 'null')
   const [only] = others ?? []
   if (!choices || !only || others?.length !== 1) return { inner: schema, nullable: false }

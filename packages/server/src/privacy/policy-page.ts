@@ -17,12 +17,11 @@ export function policyPage({ current, announced }: Policies) {
 body { font: 1rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 2rem auto; padding: 0 1rem }
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 ul { list-style: none; padding: 0; margin: 0 }
-li { padding-left: 2.5rem; text-indent: -2.5rem; margin: .25rem 0 }
+li { margin: .25rem 0 }
+li[id] { padding-left: 2.5rem; text-indent: -2.5rem }
+li[id] a { display: inline-block; width: 2.5rem; text-indent: 0; opacity: .6; text-decoration: none; color: inherit }
 table { border-collapse: collapse; font-size: .9rem }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
-.links li { padding: 0; text-indent: 0 }
-.links a { display: inline; opacity: 1 }
-li a { display: inline-block; width: 2.5rem; text-indent: 0; opacity: .6; text-decoration: none; color: inherit }
 </style>
 </head>
 <body>
@@ -43,7 +42,7 @@ ${keptByClass(dataMap).map(
   (one) =>
     html`<tr><td>${one.class}</td><td>${one.purposes.join(', ')}</td><td>${one.periods.join('; ')}</td></tr>\n`,
 )}</tbody></table></section>
-<section><h2>Policies of those who work for us</h2><ul class="links">
+<section><h2>Policies of those who work for us</h2><ul>
 ${Object.entries(processors).map(([name, url]) => html`<li><a href="${url}">${name}</a></li>\n`)}</ul></section>
 ${announced ? nextText(current.text, announced) : ''}</body>
 </html>`
@@ -53,7 +52,7 @@ function nextText(now: readonly Section[], { lastUpdated, text }: NonNullable<Po
   const said = changesOf(now, text).map(
     ({ id, change, text: words }) => html`<li>${id} (${change}) ${words}</li>\n`,
   )
-  return html`<section id="next"><h2>What changes on ${lastUpdated}</h2><ul class="links">
+  return html`<section id="next"><h2>What changes on ${lastUpdated}</h2><ul>
 ${said}</ul></section>\n`
 }
 

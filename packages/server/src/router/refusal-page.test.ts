@@ -2,15 +2,9 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  didNotAnswer,
-  malformed,
-  noSuchAgent,
-  notRunning,
-  type Refusal,
-  routesUnavailable,
-} from './refusal.ts'
+import { noSuchAgent, notRunning, type Refusal } from './refusal.ts'
 import { refuse } from './refusal-page.ts'
+import { everyRefusal } from './test-refusals.ts'
 
 let refusal: Refusal = noSuchAgent
 const server = createServer((incoming, response) => refuse(incoming, response, refusal, 'req_1'))
@@ -126,19 +120,8 @@ test('what is in a name stays text', async () => {
 })
 
 test('each refusal says what happened and what to do', async () => {
-  const refusals = [
-    malformed,
-    noSuchAgent,
-    routesUnavailable,
-    ...(['starting', 'failing', 'stopped', 'suspended'] as const).map((status) =>
-      notRunning(status, 'hello'),
-    ),
-    ...(['unreachable', 'closed', 'late', 'garbled'] as const).map((silence) =>
-      didNotAnswer(silence, 'hello'),
-    ),
-  ]
   const lines: string[] = []
-  for (const each of refusals) {
+  for (const each of everyRefusal('hello')) {
     const answer = await ask(each)
     const { detail, fix, reason } = JSON.parse(answer.body)
     lines.push(`${answer.statusCode} ${reason}: ${detail} → ${fix}`)

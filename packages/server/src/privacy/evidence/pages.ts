@@ -1,3 +1,5 @@
+import { endpoints } from '@agentctl/contract/api.ts'
+import type { Endpoint } from '@agentctl/contract/endpoint.ts'
 import { secondsAfter } from '../../platform/clock.ts'
 import { DAY_SECONDS } from '../../platform/retention.ts'
 import { hashOfText, policiesAt, publication } from '../policy-versions.ts'
@@ -5,8 +7,11 @@ import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
 import { type Column, listAccountTables, listColumns, lookAtErasures } from './store.ts'
 
 /** The one cookie that the console may set. */
-const SESSION_COOKIE = '__Host-actl'
-const PAGES = ['/policy', '/docs']
+export const SESSION_COOKIE = '__Host-actl'
+/** Addresses of what people read in a browser. */
+export const pages = Object.entries<Endpoint>(endpoints).flatMap(([route, { rawResponse }]) =>
+  rawResponse === 'text/html' ? [route.replace('GET ', '')] : [],
+)
 
 async function cookies({ cookies: set }: EvidenceDeps) {
   const other = set().filter((name) => name !== SESSION_COOKIE)
@@ -18,7 +23,7 @@ async function cookies({ cookies: set }: EvidenceDeps) {
 
 async function nothingFromElsewhere({ ask }: EvidenceDeps) {
   const loose: string[] = []
-  for (const path of PAGES) {
+  for (const path of pages) {
     const page = await ask(path)
     const rules = page.headers.get('content-security-policy') ?? ''
     const loads = /<(?:script|img|iframe|link|video|audio|source)\b|@import|\burl\(/i.test(await page.text())
@@ -27,7 +32,7 @@ async function nothingFromElsewhere({ ask }: EvidenceDeps) {
   }
   return {
     holds: loose.length === 0,
-    evidence: { pages: PAGES.join(', '), pagesThatMayLoad: loose.join(', ') },
+    evidence: { pages: pages.join(', '), pagesThatMayLoad: loose.join(', ') },
   }
 }
 

@@ -1,0 +1,91 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { closeServer, listen } from '@agentctl/server/platform/http-server.ts'
+import { policy } from '@agentctl/server/privacy/policy.ts'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ensureBundle } from '../../packages/cli/src/testing/bundle.ts'
+import { servedApi } from '../../packages/server/test/contract/served-api.ts'
+
+const { app } = await servedApi()
+const root = join(import.meta.dirname, '../..')
+const folder = mkdtempSync(join(tmpdir(), 'agentctl-package-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const run = promisify(execFile)
+const manifest = JSON.parse(readFileSync(join(root, 'packages/cli/package.json'), 'utf8'))
+const tarball = join(folder, `agentctl-${manifest.version}.tgz`)
+
+beforeAll(async () => {
+  await ensureBundle()
+  const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  execFileSync('npx', ['--yes', packageManager, 'pack', '--pack-destination', folder], {
+    cwd: join(root, 'packages/cli'),
+    stdio: 'pipe',
+  })
+})
+
+const tar = (how: string, ...args: string[]): string =>
+  execFileSync('tar', [how, tarball, ...args], { encoding: 'utf8' })
+
+test('the package has these files and no others', () => {
+  expect(tar('-tzf').trim().split('\n').sort()).toMatchInlineSnapshot(`
+    [
+      "package/LICENSE",
+      "package/dist/agentctl.cjs",
+      "package/dist/lib/agent-config.mjs",
+      "package/dist/lib/conf.mjs",
+      "package/dist/lib/ignore.mjs",
+      "package/dist/lib/inquirer.mjs",
+      "package/dist/lib/ora.mjs",
+      "package/dist/lib/ox-hash.mjs",
+      "package/dist/lib/ox-keystore.mjs",
+      "package/dist/lib/viem-accounts.mjs",
+      "package/dist/main.cjs",
+      "package/package.json",
+    ]
+  `)
+})
+
+test('nothing is installed along with it, and nothing of it runs when it is installed', () => {
+  const packed = JSON.parse(tar('-xzOf', 'package/package.json'))
+  const { dependencies, optionalDependencies, peerDependencies, bundleDependencies, scripts } = packed
+  expect({ dependencies, optionalDependencies, peerDependencies, bundleDependencies }).toEqual({})
+  expect(Object.keys(scripts)).toEqual(['build'])
+})
+
+test('installed without a network and without scripts, it talks to a server', async () => {
+  const home = join(folder, 'home')
+  mkdirSync(home)
+  const environment = {
+    PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+    HOME: home,
+    npm_config_cache: join(home, 'cache'),
+    npm_config_update_notifier: 'false',
+    // Nobody answers there.
+    npm_config_registry: 'http://127.0.0.1:9',
+  }
+  await run('npm', ['install', '--ignore-scripts', '--offline', '--no-audit', '--no-fund', tarball], {
+    cwd: home,
+    env: environment,
+  })
+  const installed = join(home, 'node_modules')
+  const { packages } = JSON.parse(readFileSync(join(installed, '.package-lock.json'), 'utf8'))
+  expect(Object.keys(packages)).toEqual(['node_modules/agentctl'])
+  const agentctl = (...args: string[]) =>
+    run(join(installed, '.bin/agentctl'), args, { cwd: home, env: environment })
+  expect(await agentctl('--version')).toEqual({ stdout: `${manifest.version}\n`, stderr: '' })
+  expect((await agentctl('--help')).stdout).toContain('agentctl deploy')
+  const server = await listen(app.fetch, '127.0.0.1', 0)
+  try {
+    const address = server.address()
+    const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`
+    const shown = JSON.parse((await agentctl('policy', 'show', '--json', '--api-url', url)).stdout)
+    expect(shown.sentences).toEqual(
+      policy.flatMap(({ sentences }) => sentences.map(({ id, text }) => ({ id, text }))),
+    )
+  } finally {
+    await closeServer(server, 0)
+  }
+})
