@@ -33,7 +33,7 @@ test.each([
   ['an id of a key of AWS', `AKIA${randomText(16, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')}`],
   ['a secret key of AWS', `AWS_SECRET_ACCESS_KEY=${randomText(40)}`],
   ['a token of GitHub', `ghp_${randomText(36)}`],
-  ['a token of npm', `//registry.npmjs.org/:_authToken=npm_${randomText(36)}`],
+  ['a token of npm', `//packages.example.com/:_authToken=npm_${randomText(36)}`],
   ['a private key', String(ed25519)],
   ['a password of a database', `postgres://agentctl:${randomText(20)}@db.example.com/agentctl`],
 ])('%s is found where it is planted, and not told', async (_, secret) => {
