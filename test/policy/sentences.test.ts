@@ -383,6 +383,11 @@ const breaks: Readonly<Record<string, Break[]>> = {
     ),
   ],
   '10a': [instead({ text: policy.slice(1) })],
+  '11': [
+    configured({ privacyContact: 'other@example.com' }),
+    configured({ privacyContact: '' }),
+    instead({ ask: async () => new Response('<p>Write to privacy@agentctl.dev</p>') }),
+  ],
 }
 
 const failing = async (): Promise<string[]> => {

@@ -38,7 +38,11 @@ privacyRoutes(
   api,
   {
     ...deps,
-    config: { routerAddresses: [], apiUrl: 'https://a' } as unknown as Config,
+    config: {
+      routerAddresses: [],
+      apiUrl: 'https://a',
+      privacyContact: 'dpo@example.com',
+    } as unknown as Config,
     egress: transport.egress,
   },
   published,

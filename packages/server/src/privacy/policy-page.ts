@@ -1,11 +1,13 @@
 import { html } from 'hono/html'
 import { dataMap } from './data-map.ts'
 import { keptByClass } from './documents.ts'
-import { processors, type Section } from './policy.ts'
+import { processors, type Section, shownText } from './policy.ts'
 import type { Policies } from './policy-versions.ts'
 
 /** The policy as a page: no script, nothing from elsewhere, readable on a phone, by day and by night. */
-export function policyPage({ current, announced }: Policies) {
+export function policyPage(policies: Policies, contact: string) {
+  const { current, announced } = shownPolicies(policies, contact)
+
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -47,6 +49,14 @@ ${keptByClass(dataMap).map(
 ${Object.entries(processors).map(([name, url]) => html`<li><a href="${url}">${name}</a></li>\n`)}</ul></section>
 ${announced ? nextText(current.text, announced) : ''}</body>
 </html>`
+}
+
+function shownPolicies({ current, announced }: Policies, contact: string): Policies {
+  const shown = <T extends { text: readonly Section[] }>(one: T): T => ({
+    ...one,
+    text: shownText(one.text, contact),
+  })
+  return { current: shown(current), announced: announced && shown(announced) }
 }
 
 function nextText(now: readonly Section[], { lastUpdated, text }: NonNullable<Policies['announced']>) {

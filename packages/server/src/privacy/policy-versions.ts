@@ -52,6 +52,7 @@ export function policiesAt(now: Date, { text, versions, announced }: Publication
 /** The first second of a day, in UTC. */
 export const startOf = (day: string): Date => new Date(`${day}T00:00:00Z`)
 
+/** The canonical text has the contact that stands for every other: installations with their own have the same hash. */
 export function hashOfText(text: readonly Section[] = policy): string {
   const said = text.map(({ title, sentences }) => [
     title,

@@ -45,6 +45,13 @@ async function version({ text, clock, published = publication }: EvidenceDeps) {
   }
 }
 
+/** Policy 11: whoever reads the page learns whom to write to here. */
+async function contact({ ask, config }: EvidenceDeps) {
+  const shown =
+    config.privacyContact !== '' && (await (await ask('/policy')).text()).includes(config.privacyContact)
+  return { holds: shown, evidence: { contact: config.privacyContact, shownOnThePage: shown } }
+}
+
 /** What people can do for themselves, as far as it takes an endpoint. */
 const offered =
   (...routes: string[]): Check =>
@@ -105,4 +112,5 @@ export const pageChecks: Checks = {
   '8a': cookies,
   '8b': nothingFromElsewhere,
   '10a': version,
+  '11': contact,
 }
