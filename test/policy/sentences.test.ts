@@ -1,7 +1,9 @@
 import { PolicyReport } from '@agentctl/contract/policy.ts'
 import { createApp } from '@agentctl/server/app.ts'
+import { AUDIT_KIND, auditSubject, visitAudit } from '@agentctl/server/billing/audit-operation.ts'
 import { secondsAfter } from '@agentctl/server/platform/clock.ts'
 import { logLine } from '@agentctl/server/platform/log.ts'
+import { type Lease, startOperation } from '@agentctl/server/platform/operations.ts'
 import { DAY_SECONDS, type Period, type PeriodName, retention } from '@agentctl/server/platform/retention.ts'
 import { ERASURE_KIND } from '@agentctl/server/privacy/erasure-kind.ts'
 import type { EvidenceDeps } from '@agentctl/server/privacy/evidence/check.ts'
@@ -124,6 +126,34 @@ const otherHost =
     transports.push(transport)
     return { deps: { egress: transport.egress } }
   }
+/** Adds up the books as a worker does, and leaves what was found as it does. */
+async function auditBooks(): Promise<void> {
+  const lease: Lease = { write: api.deps.db.work, settle: async () => {} }
+  const outcome = await visitAudit(api.deps, lease)
+  await sql`delete from operations where kind = ${AUDIT_KIND}`
+  const { stepData = {} } = outcome.state === 'again' ? outcome : {}
+  await startOperation(sql, { kind: AUDIT_KIND, subject: auditSubject, namespaceId: null, stepData, now })
+}
+/** A balance that the last entry agrees with, and that is not what all of them sum up to. */
+const wrongSum: Break = async () => {
+  const set = (micros: number) =>
+    sql.begin(async (tx) => {
+      await tx`set local session_replication_role = replica`
+      await tx`update ledger_entries set balance_micros = ${micros} where ledger_account_id = 'lac_sum'`
+      await tx`update ledger_balances set balance_micros = ${micros} where ledger_account_id = 'lac_sum'`
+    })
+  await sql`insert into accounts (id, created_at, terms_accepted_at) values ('acc_sum', ${now}, ${now})`
+  await sql`select ledger_account_of('acc_sum', 'lac_sum', ${now})`
+  await sql`select ledger_post('sum', 'deposit', 'dep_1', 'lac_sum', 'sys_treasury', 5, ${now})`
+  await set(9)
+  await auditBooks()
+  return {
+    mend: async () => {
+      await set(5)
+      await auditBooks()
+    },
+  }
+}
 const later = secondsAfter(now, 5000 * DAY_SECONDS)
 
 const breaks: Readonly<Record<string, Break[]>> = {
@@ -163,6 +193,9 @@ const breaks: Readonly<Record<string, Break[]>> = {
     ),
     row('ledger_balances', { ledger_account_id: 'lac_wrong', balance_micros: 5 }),
     row('ledger_balances', { ledger_account_id: 'lac_lost', entry_count: 3 }),
+    // Nobody adds up.
+    row('ledger_balances', { ledger_account_id: 'lac_old', created_at: secondsAfter(now, -3700) }),
+    wrongSum,
   ],
   '1e': [
     statements(

@@ -1,3 +1,4 @@
+import { auditSubject } from '../billing/audit-operation.ts'
 import type { Deps } from '../deps.ts'
 import { startOperation, type Work, wakeOperation } from '../platform/operations.ts'
 import { announcePolicy } from './policy-announcement.ts'
@@ -17,9 +18,10 @@ export async function schedulePrivacyWork({ db, clock }: Pick<Deps, 'db' | 'cloc
   await startOperation(db.jobs, { kind: 'purge', subject: SUBJECT, namespaceId: null, now: clock.now() })
 }
 
-/** For a clock that was moved: what has had its time by now is looked for at once. */
+/** For a clock that was moved: what has had its time by now is looked for at once, and what is measured anew. */
 export async function wakePurge({ db }: Pick<Deps, 'db'>): Promise<void> {
   await wakeOperation(db.jobs, SUBJECT)
   await wakeOperation(db.jobs, 'retention:agents')
   await wakeOperation(db.jobs, DESTRUCTION_SUBJECT)
+  await wakeOperation(db.jobs, auditSubject)
 }

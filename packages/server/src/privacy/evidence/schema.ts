@@ -1,6 +1,15 @@
+import { secondsAfter } from '../../platform/clock.ts'
 import { dataMap } from '../data-map.ts'
 import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
-import { type Column, countAccounts, listColumns, lookAtLedger, mayDo, sumLeaks } from './store.ts'
+import {
+  type Column,
+  countAccounts,
+  listColumns,
+  lookAtLedger,
+  lookAtLedgerAudit,
+  mayDo,
+  sumLeaks,
+} from './store.ts'
 
 /** What there is in the six purposes of section 2, and no seventh. */
 const PURPOSES = ['authenticate', 'provision', 'pay', 'abuse', 'debug', 'notify'] as const
@@ -92,6 +101,9 @@ async function agentMetadata(deps: EvidenceDeps) {
   }
 }
 
+/** The work that adds up the books comes by every ten minutes. */
+const AUDIT_TOLERANCE_SECONDS = 3600
+
 async function billingData(deps: EvidenceDeps) {
   const { db } = deps
   const books = ['ledger_transactions', 'ledger_entries', 'ledger_holds', 'ledger_hold_ends']
@@ -105,9 +117,19 @@ async function billingData(deps: EvidenceDeps) {
     }
   }
   const { accounts, wrong } = await once(deps, lookAtLedger)
+  const audit = await once(deps, lookAtLedgerAudit)
+  const lastAudit = audit.at ?? audit.since
+  const isStale = lastAudit !== null && lastAudit < secondsAfter(deps.clock.now(), -AUDIT_TOLERANCE_SECONDS)
   return {
-    holds: writable.length === 0 && wrong === 0,
-    evidence: { balancesCompared: accounts, balancesWrong: wrong, whoMayChangeTheBooks: writable.join(', ') },
+    holds: writable.length === 0 && wrong === 0 && audit.wrong === 0 && !isStale,
+    evidence: {
+      balancesCompared: accounts,
+      balancesWrong: wrong,
+      balancesAddedUp: audit.accounts,
+      notTheSumOfTheirEntries: audit.wrong,
+      lastAddedUp: audit.at?.toISOString() ?? null,
+      whoMayChangeTheBooks: writable.join(', '),
+    },
   }
 }
 

@@ -101,6 +101,17 @@ export async function lookAtLedger(sql: Sql): Promise<{ accounts: number; wrong:
   return row as never
 }
 
+/** What the work that adds up all entries found last, and since when there is something to add up. */
+export async function lookAtLedgerAudit(
+  sql: Sql,
+): Promise<{ at: Date | null; accounts: number; wrong: number; since: Date | null }> {
+  const [row] = await sql`
+    select audit.at, coalesce(audit.accounts, 0) as accounts, coalesce(audit.wrong, 0) as wrong,
+      (select min(created_at) from ledger_balances) as since
+    from (select) as always left join ledger_audit() audit on true`
+  return row as never
+}
+
 /** Records of erased accounts that should be destroyed, and when the next ones are to be. */
 export async function lookAtRetained(
   sql: Sql,
