@@ -26,6 +26,7 @@ const deps: EvidenceDeps = {
   cookies: () => [],
 }
 const now = api.deps.clock.now()
+const later = secondsAfter(now, 5000 * DAY_SECONDS)
 const { twilio, stripe } = api.deps.config
 const transports: { close(): Promise<void> }[] = []
 afterAll(() => Promise.all(transports.map((one) => one.close())))
@@ -142,7 +143,8 @@ const wrongSum: Break = async () => {
       await tx`update ledger_entries set balance_micros = ${micros} where ledger_account_id = 'lac_sum'`
       await tx`update ledger_balances set balance_micros = ${micros} where ledger_account_id = 'lac_sum'`
     })
-  await sql`insert into accounts (id, created_at, terms_accepted_at) values ('acc_sum', ${now}, ${now})`
+  await sql`
+    insert into accounts (id, created_at, terms_accepted_at, policy_seen) values ('acc_sum', ${now}, ${now}, ${later})`
   await sql`select ledger_account_of('acc_sum', 'lac_sum', ${now})`
   await sql`select ledger_post('sum', 'deposit', 'dep_1', 'lac_sum', 'sys_treasury', 5, ${now})`
   await set(9)
@@ -154,7 +156,6 @@ const wrongSum: Break = async () => {
     },
   }
 }
-const later = secondsAfter(now, 5000 * DAY_SECONDS)
 
 const breaks: Readonly<Record<string, Break[]>> = {
   '1': [
@@ -273,7 +274,7 @@ const breaks: Readonly<Record<string, Break[]>> = {
         'create policy leak on accounts to agentctl_app using (true)',
         'drop policy leak on accounts',
       ),
-      row('accounts', { id: 'acc_seen' }),
+      row('accounts', { id: 'acc_seen', policy_seen: later }),
     ),
   ],
   '5e': [
@@ -416,6 +417,11 @@ const breaks: Readonly<Record<string, Break[]>> = {
     ),
   ],
   '10a': [instead({ text: policy.slice(1) })],
+  '10b': [
+    row('accounts', { id: 'acc_unknown', policy_seen: null }),
+    // Somebody who has seen an earlier text, and is told of no other.
+    row('accounts', { id: 'acc_untold', policy_seen: new Date('2026-11-25T00:00:00Z') }),
+  ],
   '11': [
     configured({ privacyContact: 'other@example.com' }),
     configured({ privacyContact: '' }),

@@ -122,6 +122,7 @@ export async function testIdentity(
     keyring: openKeyring(join(dataDir, 'keyring.json')),
     sms: openSms({ config, transport, log, timeoutMs: options.smsTimeoutMs ?? 8_000 }),
     chain: openChain({ config, transport, log }),
+    policyDayAt: () => '2026-11-26',
   }
   const machine = async () => undefined
   const api = createApi({

@@ -9,12 +9,22 @@ const SUBJECT = 'purge:everything'
 
 /** The durable work of this room, by kind. */
 export function privacyWork(deps: Pick<Deps, 'db' | 'clock'>): Record<string, Work> {
-  return { purge: () => visitPurge(deps) }
+  return {
+    purge: async () => {
+      await tellPolicy(deps)
+      return visitPurge(deps)
+    },
+  }
+}
+
+/** At the start, and again: on its day a text that comes becomes one that holds. */
+function tellPolicy({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
+  return db.work((tx) => announcePolicy(tx, clock.now()))
 }
 
 /** Rows that repeat for ever; one of each, however many servers start. */
 export async function schedulePrivacyWork({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
-  await db.work((tx) => announcePolicy(tx, clock.now()))
+  await tellPolicy({ db, clock })
   await startOperation(db.jobs, { kind: 'purge', subject: SUBJECT, namespaceId: null, now: clock.now() })
 }
 

@@ -18,6 +18,9 @@ export const policyVersions: readonly [Version, ...Version[]] = [
   { lastUpdated: '2026-11-26', hash: '5f8515e51cbf6ac7ed57913064c12653a99e825cabbfd08efb3e76235d93dbef' },
 ]
 
+/** What was written last, whether it holds already or is announced. */
+export const newestText: readonly Section[] = announcedPolicy?.text ?? policy
+
 /** Days between the announcement of a text and its own day, at least. */
 export const ANNOUNCED_DAYS = 14
 
@@ -48,6 +51,9 @@ export function policiesAt(now: Date, { text, versions, announced }: Publication
   if (!before || now >= startOf(last.lastUpdated)) return { current: next, announced: undefined }
   return { current: { ...before, text }, announced: { ...next, announcedOn: announced.announcedOn } }
 }
+
+/** The day of the text that holds, by which an account has the text that it agreed to. */
+export const policyDayAt = (now: Date): string => policiesAt(now).current.lastUpdated
 
 /** The first second of a day, in UTC. */
 export const startOf = (day: string): Date => new Date(`${day}T00:00:00Z`)

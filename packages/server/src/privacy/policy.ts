@@ -194,7 +194,7 @@ export const policy: readonly Section[] = [
       { id: '9a', text: 'The service is not for people under 18; whoever signs up declares to be older.' },
       { id: '9b', text: 'We do not knowingly keep data of minors, and ask for nobody’s date of birth.' },
       { id: '10a', text: 'When this policy changes, the day at its top changes.' },
-      { id: '10b', text: 'Whoever goes on using the service after a change accepts it.', notice: true },
+      { id: '10b', text: 'Whoever goes on using the service after a change accepts it.' },
       { id: '11', text: `Write to ${CONTACT} about anything on this page.` },
     ],
   },

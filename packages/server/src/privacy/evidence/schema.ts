@@ -22,7 +22,7 @@ const classesFor: Readonly<Record<Purpose, RegExp>> = {
   pay: /^(billing\.|account\.id$|pii\.wallet$|chain$|agent\.metadata$|request$)/,
   abuse: /^(catalogue$|login\.|chain$|request|operator\.act$|api-key$|account\.(id|standing)$)/,
   debug: /^(agent\.|machine$|request|operation$|account\.id$)/,
-  notify: /^(notice$|rights\.request$|machine$|account\.id$|billing\.limit$)/,
+  notify: /^(notice$|account\.policy$|rights\.request$|machine$|account\.id$|billing\.limit$)/,
 }
 
 const named = (columns: readonly Column[]): string =>

@@ -112,6 +112,17 @@ export async function lookAtLedgerAudit(
   return row as never
 }
 
+/** Accounts by the text that they have seen last, beside the newest, and whether that one is told to the others. */
+export async function lookAtPolicySeen(
+  sql: Sql,
+  day: string,
+): Promise<{ accounts: number; unknown: number; earlier: number; isTold: boolean }> {
+  const [row] = await sql`
+    select accounts::int, unknown::int, earlier::int, is_told as "isTold"
+    from evidence_policy_seen(${day}::text::date)`
+  return row as never
+}
+
 /** Records of erased accounts that should be destroyed, and when the next ones are to be. */
 export async function lookAtRetained(
   sql: Sql,
