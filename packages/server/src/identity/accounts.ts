@@ -50,7 +50,7 @@ export function accountMadeAt(tx: Sql, accountId: string): Promise<Date | undefi
   return findAccountMadeAt(tx, accountId)
 }
 
-/** What a sign-up needs to know beside the rest: the day of the policy that holds at a moment. */
+/** What a sign-up needs to know beside the rest: the day of the newest text of the policy that is shown at a moment. */
 export interface PolicyDays {
   policyDayAt(now: Date): string
 }

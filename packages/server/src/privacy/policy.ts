@@ -9,6 +9,8 @@ export interface Sentence {
 export interface Section {
   title: string
   sentences: readonly Sentence[]
+  /** What is said best as a table, under its sentences: its head, then its rows. */
+  rows?: readonly (readonly string[])[]
 }
 
 /** Who works for us, as section 3 names them, and what they say themselves. The only ones who are ever called. */
@@ -23,7 +25,7 @@ export const processors = {
  * Stands in every text for the address of the privacy officer, which each installation sets for itself: what is shown
  * has that one in its place. It is the address that the first texts were published with, so that their hashes hold.
  */
-const CONTACT = 'privacy@agentctl.dev'
+export const CONTACT = 'privacy@agentctl.dev'
 
 /** A text as an installation shows it. */
 export function shownText(text: readonly Section[], contact: string): Section[] {
@@ -199,5 +201,3 @@ export const policy: readonly Section[] = [
     ],
   },
 ]
-
-export const sentences: readonly Sentence[] = policy.flatMap((section) => section.sentences)

@@ -1,5 +1,6 @@
 import { secondsAfter } from '../../platform/clock.ts'
 import { dataMap } from '../data-map.ts'
+import { kindRows } from '../documents.ts'
 import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
 import {
   type Column,
@@ -41,6 +42,18 @@ const purpose =
 
 const ofClass = (columns: readonly Column[], prefix: string): Column[] =>
   columns.filter((column) => column.class.startsWith(prefix))
+
+/** Each kind of data with its purposes and periods: what the text says, and what the columns say. */
+async function kinds(deps: EvidenceDeps) {
+  const said = new Set(deps.text.flatMap(({ rows = [] }) => rows.slice(1)).map((row) => row.join(' | ')))
+  const kept = new Set(kindRows(await once(deps, listColumns)).map((row) => row.join(' | ')))
+  const unsaid = [...kept].filter((row) => !said.has(row))
+  const gone = [...said].filter((row) => !kept.has(row))
+  return {
+    holds: kept.size > 0 && unsaid.length === 0 && gone.length === 0,
+    evidence: { kinds: kept.size, notInTheText: unsaid.join('; '), inTheTextAlone: gone.join('; ') },
+  }
+}
 
 async function minimum(deps: EvidenceDeps) {
   const columns = await once(deps, listColumns)
@@ -205,4 +218,5 @@ export const schemaChecks: Checks = {
   '2h': noMarketing,
   '9a': adults,
   '9b': noBirthdays,
+  '13': kinds,
 }

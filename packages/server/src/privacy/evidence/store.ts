@@ -250,6 +250,13 @@ export interface Kept {
   purged: number
 }
 
+/** When the work that deletes came by last, for each of these; only those that it has come by for. */
+export async function findEarliestPurge(sql: Sql, names: readonly PeriodName[]): Promise<Date | null> {
+  const [row] = await sql<{ at: Date | null }[]>`
+    select min(ran_at) as at from purges where name = any(${[...names]})`
+  return row?.at ?? null
+}
+
 /** What there is of a period, how much of it should have gone by then, and what the work that deletes has noted. */
 export async function lookAtPeriod(sql: Sql, name: PeriodName, dueBefore: Date): Promise<Kept> {
   const { table, from, where }: Period = retention[name]
