@@ -11,7 +11,7 @@ import {
 } from '@agentctl/server/privacy/documents.ts'
 import { evidenceFileOf } from '@agentctl/server/privacy/evidence/files.ts'
 import { listColumns, listTables } from '@agentctl/server/privacy/evidence/store.ts'
-import { policy } from '@agentctl/server/privacy/policy.ts'
+import { policy, processors } from '@agentctl/server/privacy/policy.ts'
 import {
   hashOfText,
   newestText,
@@ -52,6 +52,15 @@ test('every sentence has an id of its own and either evidence or the word that i
     for (const { id, notice } of sentences) expect(id in checks, id).toBe(!notice)
     if (text === newestText) expect(ids).toEqual(expect.arrayContaining(Object.keys(checks)))
   }
+})
+
+test('the newest text leads to the policy of each who works for us, and nowhere else', () => {
+  const said = newestText.flatMap(({ sentences }) => sentences.map(({ text }) => text))
+  for (const [name, url] of Object.entries(processors)) {
+    expect(said.filter((text) => text.startsWith(name) && text.includes(url)).length, name).toBe(1)
+  }
+  const links = said.flatMap((text) => text.match(/https:\/\/\S+[^\s.,]/g) ?? [])
+  expect(links.toSorted()).toEqual(Object.values(processors).toSorted())
 })
 
 test('what the newest text says of each kind of data is what the columns say', () => {
