@@ -144,6 +144,7 @@ function environmentOfServer(
     TWILIO_ACCOUNT_SID: local.twilio.accountSid,
     TWILIO_AUTH_TOKEN: local.twilio.authToken,
     TWILIO_VERIFY_SERVICE_SID: local.twilio.serviceSid,
+    PRIVACY_CONTACT: 'privacy@example.com',
     TWILIO_BASE_URL: local.twilio.url,
     VULTR_API_KEY: local.vultr.apiKey,
     VULTR_BASE_URL: local.vultr.url,

@@ -41,6 +41,7 @@ beforeAll(async () => {
     TWILIO_ACCOUNT_SID: unused,
     TWILIO_AUTH_TOKEN: unused,
     TWILIO_VERIFY_SERVICE_SID: unused,
+    PRIVACY_CONTACT: 'privacy@example.com',
     VULTR_API_KEY: unused,
     CHAIN_RPC_URL: unused,
     MACHINE_NODE_FILE: unused,

@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { sentences } from '@agentctl/server/privacy/policy.ts'
+import { newestText } from '@agentctl/server/privacy/policy-versions.ts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Platform } from '../many-servers/platform.ts'
 import { askAlone } from './alone.ts'
@@ -112,7 +112,7 @@ test('each is where the policy says that it may be, and nowhere else but where a
 
 test('the table of places is about these canaries, cites the policy, and each was where it says', () => {
   expect(Object.keys(mayBe).sort()).toEqual([...new Set(canaries.all.map(({ kind }) => kind))].sort())
-  const known = new Set(sentences.map(({ id }) => id))
+  const known = new Set(newestText.flatMap(({ sentences }) => sentences).map(({ id }) => id))
   const cited = Object.values(mayBe).flatMap((places) => Object.values(places))
   expect(cited.filter((id) => !known.has(id))).toEqual([])
   const wasThere = new Set(seen.map(({ kind, place }) => `${kind} in ${place}`))

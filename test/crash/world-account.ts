@@ -2,6 +2,7 @@ import { ledgerAccountOf, post } from '@agentctl/server/billing/ledger.ts'
 import { logIn } from '@agentctl/server/identity/accounts.ts'
 import { systemClock } from '@agentctl/server/platform/clock.ts'
 import { openDb } from '@agentctl/server/platform/db.ts'
+import { policyDayAt } from '@agentctl/server/privacy/policy-versions.ts'
 
 /** More than any run of this suite burns. */
 const CREDITS_MICROS = 1_000_000_000n
@@ -14,7 +15,7 @@ export async function signUp(databaseUrl: string, serial = 1): Promise<{ account
     // Only phones are kept with a pepper.
     const pepper = { version: 1, versions: [1], hmac: () => Buffer.alloc(32) }
     const proof = { method: 'wallet', address: `0x${String(serial).padStart(40, '0')}` } as const
-    const outcome = await logIn({ db, clock: systemClock, pepper }, proof, { acceptTerms: true })
+    const outcome = await logIn({ db, clock: systemClock, pepper, policyDayAt }, proof, { acceptTerms: true })
     if (outcome.status !== 'logged_in') throw new Error('Nobody is logged in.')
     const now = systemClock.now()
     await db.work(async (tx) => {

@@ -139,6 +139,7 @@ export async function openWorld(
     TWILIO_ACCOUNT_SID: 'none',
     TWILIO_AUTH_TOKEN: 'none',
     TWILIO_VERIFY_SERVICE_SID: 'none',
+    PRIVACY_CONTACT: 'privacy@example.com',
     VULTR_API_KEY: vultr.apiKey,
     VULTR_BASE_URL: vultr.url,
     VULTR_ENVIRONMENT: name,

@@ -3,12 +3,18 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openPool } from '@agentctl/server/platform/db.ts'
 import { dataMap } from '@agentctl/server/privacy/data-map.ts'
-import { dataMapDocument, policyDocument, processingRecord } from '@agentctl/server/privacy/documents.ts'
+import {
+  dataMapDocument,
+  kindRows,
+  policyDocument,
+  processingRecord,
+} from '@agentctl/server/privacy/documents.ts'
 import { evidenceFileOf } from '@agentctl/server/privacy/evidence/files.ts'
 import { listColumns, listTables } from '@agentctl/server/privacy/evidence/store.ts'
-import { policy, sentences } from '@agentctl/server/privacy/policy.ts'
+import { policy, processors } from '@agentctl/server/privacy/policy.ts'
 import {
   hashOfText,
+  newestText,
   policyVersions,
   publication,
   versionFault,
@@ -38,11 +44,29 @@ test('data map, record of processing and the list of sentences are what the colu
 })
 
 test('every sentence has an id of its own and either evidence or the word that it is a notice', () => {
-  const ids = sentences.map(({ id }) => id)
-  expect(ids.filter((id) => !/^\d{1,2}[a-z]?$/.test(id))).toEqual([])
-  expect(new Set(ids).size).toBe(ids.length)
-  for (const { id, notice } of sentences) expect(id in checks, id).toBe(!notice)
-  for (const id of Object.keys(checks)) expect(ids).toContain(id)
+  for (const text of new Set([policy, newestText])) {
+    const sentences = text.flatMap((section) => section.sentences)
+    const ids = sentences.map(({ id }) => id)
+    expect(ids.filter((id) => !/^\d{1,2}[a-z]?$/.test(id))).toEqual([])
+    expect(new Set(ids).size).toBe(ids.length)
+    for (const { id, notice } of sentences) expect(id in checks, id).toBe(!notice)
+    if (text === newestText) expect(ids).toEqual(expect.arrayContaining(Object.keys(checks)))
+  }
+})
+
+test('the newest text leads to the policy of each who works for us, and nowhere else', () => {
+  const said = newestText.flatMap(({ sentences }) => sentences.map(({ text }) => text))
+  for (const [name, url] of Object.entries(processors)) {
+    expect(said.filter((text) => text.startsWith(name) && text.includes(url)).length, name).toBe(1)
+  }
+  const links = said.flatMap((text) => text.match(/https:\/\/\S+[^\s.,]/g) ?? [])
+  expect(links.toSorted()).toEqual(Object.values(processors).toSorted())
+})
+
+test('what the newest text says of each kind of data is what the columns say', () => {
+  const [head, ...rows] = newestText.flatMap((section) => section.rows ?? [])
+  expect(head).toEqual(['kind', 'used to', 'kept'])
+  expect(rows).toEqual(kindRows(dataMap))
 })
 
 test('a text is of the day that its hash is written down for: no word changes without the day', () => {
@@ -51,6 +75,11 @@ test('a text is of the day that its hash is written down for: no word changes wi
   if (!first) throw new Error('There is no policy.')
   const changed = [{ ...first, title: `${first.title}!` }, ...others]
   expect(versionFault({ ...publication, text: changed })).toContain(hashOfText(changed))
+  // A table is text, too.
+  const longer = newestText.map((one) =>
+    one.rows ? { ...one, rows: [...one.rows, ['pii.birthday', 'abuse', 'a year']] } : one,
+  )
+  expect(versionFault({ ...publication, text: longer, announced: undefined })).toContain(hashOfText(longer))
   // A new hash under the old day is no new version either.
   const last = policyVersions.at(-1)
   if (!last) throw new Error('There is no version.')

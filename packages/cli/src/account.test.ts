@@ -168,6 +168,16 @@ describe('agentctl account export', () => {
   })
 })
 
+describe('agentctl agents export', () => {
+  test('a login that is too old is refused in scripts with what to type, and nothing is written', async () => {
+    answers['GET /v1/agents/:agent/export'] = () => refusal('reauthentication_required', 'old')
+    const { code, stderr } = await run('agents', 'export', 'bot', '--output', 'bot.json', '--json')
+    expect(code).toBe(4)
+    expect(JSON.parse(stderr).error.next).toEqual(['agentctl login'])
+    expect(existsSync(join(machine.home, 'bot.json'))).toBe(false)
+  })
+})
+
 describe('agentctl agents import', () => {
   const content = Buffer.from('console.log(1)')
   const sha256 = createHash('sha256').update(content).digest('hex')

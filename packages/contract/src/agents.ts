@@ -300,21 +300,23 @@ export const agentEndpoints = defineEndpoints({
   },
   'GET /v1/agents/:agent/export': {
     id: 'exportAgent',
-    summary: 'Configuration, files, domains and names of secrets of an agent, to make it again',
-    access: { scope: 'agents:read', role: 'developer' },
+    summary:
+      'Configuration, files, domains and names of secrets of an agent, to make it again; for developers of its namespace',
+    access: 'session',
     query: inNamespace,
     response: AgentExport,
-    problems: ['conflict'],
+    problems: ['reauthentication_required', 'conflict'],
   },
   'POST /v1/agents/:agent/contents': {
     id: 'exportContents',
-    summary: 'Contents of files of the release that is exported, as one stream',
-    access: { scope: 'agents:read', role: 'developer' },
+    summary:
+      'Contents of files of the release that is exported, as one stream; for developers of its namespace',
+    access: 'session',
     query: inNamespace,
     body: z.strictObject({ sha256s: z.array(Sha256).min(1).max(1000) }),
     bodyBytesMax: 128 * 1024,
     rawResponse: BLOB_STREAM_MEDIA_TYPE,
-    problems: ['conflict'],
+    problems: ['reauthentication_required', 'conflict'],
   },
   'GET /v1/agents/:agent/logs': {
     id: 'readLogs',

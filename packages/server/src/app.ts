@@ -18,6 +18,7 @@ import { type AnsweredRequest, createApi } from './platform/http.ts'
 import type { RequestLimits } from './platform/request-limits.ts'
 import { VERSION } from './platform/version.ts'
 import { wakePurge } from './privacy/operations.ts'
+import { policyDayAt } from './privacy/policy-versions.ts'
 import { rightsRoutes } from './privacy/rights-routes.ts'
 import { privacyRoutes } from './privacy/routes.ts'
 
@@ -46,7 +47,7 @@ export function createApp(
     await deps.db.ping()
     return { status: 'ok' as const, version: VERSION, time: deps.clock.now().toISOString() }
   })
-  identityRoutes(api, deps)
+  identityRoutes(api, { ...deps, policyDayAt })
   billingRoutes(api, deps, stopping)
   cardRoutes(api, deps, stopping)
   agentRoutes(api, deps, stopping)

@@ -44,3 +44,24 @@ test('an agent that was never deployed has nothing to export', async () => {
   await anna.call('POST', '/v1/agents', { name: 'empty' })
   expect((await anna.call('GET', '/v1/agents/empty/export')).body.code).toBe('conflict')
 })
+
+test('an export and its contents need a proof that is not older than ten minutes; a deploy goes on without', async () => {
+  cloud.advance(601)
+  const code = async (method: string, path: string, body?: unknown) =>
+    (await anna.call(method, path, body)).body.code
+  expect(await code('GET', '/v1/agents/bot/export')).toBe('reauthentication_required')
+  const asked = { sha256s: [sha256('console.log(1)')] }
+  expect(await code('POST', '/v1/agents/bot/contents', asked)).toBe('reauthentication_required')
+  expect((await anna.deploy('bot', 'console.log(2)')).status).toBe(202)
+})
+
+test('an API key exports no agent, whatever its scopes are', async () => {
+  Object.assign(anna.caller, { via: 'key', authenticatedAt: null })
+  for (const [method, path, body] of [
+    ['GET', '/v1/agents/bot/export'],
+    ['POST', '/v1/agents/bot/contents', { sha256s: [sha256('console.log(1)')] }],
+  ] as const) {
+    const refused = { status: 403, body: { code: 'forbidden', fix: 'Run: agentctl login' } }
+    expect(await anna.call(method, path, body)).toMatchObject(refused)
+  }
+})

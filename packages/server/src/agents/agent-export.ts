@@ -1,6 +1,6 @@
 import { AGENT_EXPORT_FORMAT, type AgentExport } from '@agentctl/contract/agents.ts'
-import type { Role } from '@agentctl/contract/endpoint.ts'
 import type { Deps } from '../deps.ts'
+import { requireRecentLogin } from '../identity/access.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { Problem } from '../platform/problem.ts'
@@ -11,20 +11,27 @@ import { listDomainsOf } from './domain-store.ts'
 import { listSecretRows } from './secret-store.ts'
 import { type AgentRow, findRelease, listReleaseFiles, listReleaseRows, type ReleaseRow } from './store.ts'
 
-/** Policy 7d: all that makes the agent what it is. Of its secrets the names; their values are told to nobody. */
+const ROLE = 'developer'
+
+/**
+ * Policy 7d: all that makes the agent what it is. Of its secrets the names; their values are told to nobody. It takes a
+ * recent login, since whoever found an open session would have everything of the agent at once; an import is a deploy,
+ * gives nothing away, and takes none, so that scripts can do it with a key.
+ */
 export async function exportAgent(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
   caller: Caller,
   wanted: AgentWanted,
-  role: Role,
 ): Promise<AgentExport> {
+  const now = clock.now()
+  requireRecentLogin(caller, now)
   return db.as({ account: caller.accountId }, async (tx) => {
-    const agent = await enterAgent(tx, caller, wanted, role)
+    const agent = await enterAgent(tx, caller, wanted, ROLE)
     const release = await releaseOf(tx, agent)
     const domains = await listDomainsOf(tx, [agent.id])
     return {
       format: AGENT_EXPORT_FORMAT,
-      exportedAt: clock.now().toISOString(),
+      exportedAt: now.toISOString(),
       name: agent.name,
       release: release.number,
       config: release.config,
@@ -39,14 +46,14 @@ export async function exportAgent(
 
 /** Streams contents of the release that is exported; nothing else, whatever hash somebody knows. */
 export async function exportContents(
-  { db, blobs }: Pick<Deps, 'db' | 'blobs'>,
+  { db, blobs, clock }: Pick<Deps, 'db' | 'blobs' | 'clock'>,
   caller: Caller,
   { sha256s, ...wanted }: AgentWanted & { sha256s: readonly string[] },
-  role: Role,
 ): Promise<AsyncIterable<Uint8Array>> {
+  requireRecentLogin(caller, clock.now())
   const asked = [...new Set(sha256s)]
   const { account, contents } = await db.as({ account: caller.accountId }, async (tx) => {
-    const agent = await enterAgent(tx, caller, wanted, role)
+    const agent = await enterAgent(tx, caller, wanted, ROLE)
     const release = await releaseOf(tx, agent)
     const hashes = asked.map((sha256) => Buffer.from(sha256, 'hex'))
     return { account: agent.ownerAccountId, contents: await listContentsOfRelease(tx, release.id, hashes) }

@@ -94,15 +94,10 @@ function userRoutes(api: Api, deps: Parts, until: Until): void {
     const wakes = await releaseWakes()
     return releaseView(await awaitRelease({ ...deps, wakes }, caller, wanted, asked(role), until(signal)))
   })
-  api.on('GET /v1/agents/:agent/export', (request) =>
-    exportAgent(deps, request.caller, about(request), asked(request.role)),
-  )
+  api.on('GET /v1/agents/:agent/export', (request) => exportAgent(deps, request.caller, about(request)))
   api.on('POST /v1/agents/:agent/contents', async (request) => {
     const wanted = { ...about(request), sha256s: request.body.sha256s }
-    return streamed(
-      await exportContents(deps, request.caller, wanted, asked(request.role)),
-      BLOB_STREAM_MEDIA_TYPE,
-    )
+    return streamed(await exportContents(deps, request.caller, wanted), BLOB_STREAM_MEDIA_TYPE)
   })
   api.on('GET /v1/agents/:agent/logs', async (request) => {
     const { since, tail, grep, follow } = request.query

@@ -159,6 +159,7 @@ export async function testCloud({
     TWILIO_ACCOUNT_SID: 'none',
     TWILIO_AUTH_TOKEN: 'none',
     TWILIO_VERIFY_SERVICE_SID: 'none',
+    PRIVACY_CONTACT: 'privacy@example.com',
     VULTR_API_KEY: vultr.apiKey,
     VULTR_BASE_URL: vultr.url,
     VULTR_ENVIRONMENT: 'test',

@@ -97,6 +97,24 @@ test('an account that does not have what its last entry says is found, however m
   expect(await faults()).toEqual([])
 })
 
+test('books are added up from where they were last found right, and what does not add up is found each time', async () => {
+  const { ledgerAccount } = await customer(10n)
+  await customer(20n)
+  const audit = () => db.work(store.auditLedger)
+  expect(await audit()).toMatchObject({ wrong: 0 })
+  expect(await audit()).toMatchObject({ postedTo: 0, wrong: 0 })
+  await spend(ledgerAccount, 3n)
+  expect(await audit()).toMatchObject({ postedTo: 1, wrong: 0 })
+  const set = (micros: bigint) =>
+    owner`update ledger_balances set balance_micros = ${micros} where ledger_account_id = ${ledgerAccount}`
+  await set(8n)
+  expect(await audit()).toMatchObject({ postedTo: 0, wrong: 1 })
+  await spend(ledgerAccount, 1n)
+  for (let visit = 0; visit < 2; visit++) expect(await audit()).toMatchObject({ postedTo: 1, wrong: 1 })
+  await set(6n)
+  expect(await audit()).toMatchObject({ postedTo: 1, wrong: 0 })
+})
+
 test('40 parallel spends of 1 on a balance of 10: exactly 10 succeed', async () => {
   const { ledgerAccount } = await customer(10n)
   const results = await Promise.allSettled(Array.from({ length: 40 }, () => spend(ledgerAccount, 1n)))

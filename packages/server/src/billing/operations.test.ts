@@ -60,7 +60,12 @@ const eventually = { timeout: 20_000, interval: 100 }
 
 test('servers that start twice schedule each work once', async () => {
   const rows = await owner`select kind from operations where state = 'pending' order by kind`
-  expect(rows.map((row) => row.kind)).toEqual(['charge-meters', 'confirm-deposits', 'scan-deposits'])
+  expect(rows.map((row) => row.kind)).toEqual([
+    'audit-ledger',
+    'charge-meters',
+    'confirm-deposits',
+    'scan-deposits',
+  ])
 })
 
 test('from a payment to its credit nobody has to do anything, also when a worker ends in between', async () => {

@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts'
 import { startOperation, type Work } from '../platform/operations.ts'
 import type { Transfers } from '../providers/chain/transfers.ts'
+import { AUDIT_KIND, auditSubject, visitAudit } from './audit-operation.ts'
 import { confirmationSubject, scanSubject, visitConfirmations } from './confirm-operation.ts'
 import { meterSubject, visitMeters } from './meter-operation.ts'
 import { visitScan } from './scan-operation.ts'
@@ -18,6 +19,7 @@ export function billingWork(deps: Parts): Record<string, Work> {
     'scan-deposits': (operation, lease) => visitScan(deps, on(operation.stepData.chainId), operation, lease),
     'confirm-deposits': (operation, lease) => visitConfirmations(deps, on(operation.stepData.chainId), lease),
     'charge-meters': (operation, lease) => visitMeters(deps, operation, lease),
+    [AUDIT_KIND]: (_, lease) => visitAudit(deps, lease),
   }
 }
 
@@ -25,6 +27,7 @@ export function billingWork(deps: Parts): Record<string, Work> {
 export async function scheduleBillingWork({ db, clock, transfers }: Parts): Promise<void> {
   const now = clock.now()
   await startOperation(db.jobs, { kind: 'charge-meters', subject: meterSubject, namespaceId: null, now })
+  await startOperation(db.jobs, { kind: AUDIT_KIND, subject: auditSubject, namespaceId: null, now })
   for (const { chain } of transfers) {
     const stepData = { chainId: chain.chainId }
     for (const { kind, subject } of [

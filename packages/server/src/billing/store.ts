@@ -20,6 +20,13 @@ export async function findLedgerAccount(tx: Sql, accountId: string): Promise<str
   return row?.id
 }
 
+/** Accounts, those with entries since the last time, and those whose entries do not sum up to what they have. */
+export async function auditLedger(tx: Sql): Promise<{ accounts: number; postedTo: number; wrong: number }> {
+  const [row] = await tx`
+    select accounts::int, posted_to::int as "postedTo", wrong::int from audit_ledger()`
+  return row as never
+}
+
 /** Undefined once the account has been deleted. */
 export async function findAccountOf(tx: Sql, ledgerAccount: string): Promise<string | undefined> {
   const [row] = await tx<{ id: string }[]>`

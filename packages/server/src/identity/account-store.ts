@@ -1,7 +1,13 @@
 import type { Sql } from '../platform/db.ts'
 
-export async function insertAccount(tx: Sql, accountId: string, now: Date): Promise<void> {
-  await tx`insert into accounts (id, created_at, terms_accepted_at) values (${accountId}, ${now}, ${now})`
+export async function insertAccount(
+  tx: Sql,
+  accountId: string,
+  { now, policyDay }: { now: Date; policyDay: string },
+): Promise<void> {
+  await tx`
+    insert into accounts (id, created_at, terms_accepted_at, policy_seen)
+    values (${accountId}, ${now}, ${now}, ${policyDay}::text::date)`
 }
 
 export interface AccountRow {

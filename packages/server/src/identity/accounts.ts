@@ -50,9 +50,14 @@ export function accountMadeAt(tx: Sql, accountId: string): Promise<Date | undefi
   return findAccountMadeAt(tx, accountId)
 }
 
+/** What a sign-up needs to know beside the rest: the day of the newest text of the policy that is shown at a moment. */
+export interface PolicyDays {
+  policyDayAt(now: Date): string
+}
+
 /** What follows a proof: a session of its account, an account where the terms are agreed to, or the question for that. */
 export async function logIn(
-  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'> & PolicyDays,
   proof: Proof,
   { acceptTerms = false, device }: { acceptTerms?: boolean | undefined; device?: string | undefined },
 ): Promise<LogInOutcome> {
@@ -72,7 +77,7 @@ export async function logIn(
 
 /** The second half of a login that had to ask for the terms. The token holds once and for a quarter of an hour. */
 export async function acceptTerms(
-  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'> & PolicyDays,
   signupToken: string,
   device: string | undefined,
 ): Promise<LoggedIn> {
@@ -112,7 +117,7 @@ async function logInTo(
 
 /** Account, login method, first namespace and session, all or nothing. Of two that race, the later one logs in. */
 async function signUp(
-  deps: Pick<Deps, 'db' | 'clock' | 'pepper'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'pepper'> & PolicyDays,
   proof: Proof,
   device: string | undefined,
 ): Promise<LoggedIn> {
@@ -123,7 +128,7 @@ async function signUp(
     const existing = await findAccountByProof(tx, proof)
     if (existing !== undefined) return { existing }
     await refuseBannedProof(tx, deps, proof)
-    await insertAccount(tx, accountId, now)
+    await insertAccount(tx, accountId, { now, policyDay: deps.policyDayAt(now) })
     await insertLoginMethod(tx, accountId, proof, now)
     await insertFirstNamespace(tx, accountId, now)
     return { session: await beginSession(tx, { accountId, method: proof.method, device, now }) }

@@ -36,8 +36,8 @@ const idFor = (about: string): string =>
   `ntc_${createHash('sha256').update(about).digest('hex').slice(0, 20)}`
 
 /**
- * Leaves one service message for every account that is there before it takes effect, also for those that are still to
- * be made. Of a kind there is one at a time; undefined takes back what has not taken effect.
+ * Leaves one service message for every account to which it is news, also for those that are still to be made. Of a kind
+ * there is one at a time; undefined takes back what has not taken effect.
  */
 export async function announce(
   tx: Sql,

@@ -2,7 +2,7 @@ import type { ResponseOf } from '@agentctl/contract/api.ts'
 import type { Deps } from '../deps.ts'
 import type { Api, Caller } from '../platform/http.ts'
 import type { Namespace } from './access.ts'
-import { acceptTerms, type LogInOutcome, logIn, TERMS_TEXT, whoami } from './accounts.ts'
+import { acceptTerms, type LogInOutcome, logIn, type PolicyDays, TERMS_TEXT, whoami } from './accounts.ts'
 import type { KeyRow } from './key-store.ts'
 import { createKey, listKeys, type NewKey, revokeKey, rotateKey } from './keys.ts'
 import type { MemberRow } from './member-store.ts'
@@ -19,7 +19,8 @@ import { removeWebhook, setWebhook, showWebhook, testWebhook } from './webhooks.
 export type IdentityDeps = Pick<
   Deps,
   'config' | 'db' | 'clock' | 'keyring' | 'log' | 'pepper' | 'sms' | 'chain'
->
+> &
+  PolicyDays
 
 export function identityRoutes(api: Api, deps: IdentityDeps): void {
   const pace = { send: newPace(), check: newPace(), chain: newPace() }

@@ -79,6 +79,7 @@ export async function testIdentity(
     TWILIO_ACCOUNT_SID: twilio.accountSid,
     TWILIO_AUTH_TOKEN: twilio.authToken,
     TWILIO_VERIFY_SERVICE_SID: twilio.serviceSid,
+    PRIVACY_CONTACT: 'privacy@example.com',
     TWILIO_BASE_URL: twilio.url,
     VULTR_API_KEY: 'unused',
     CHAIN_ID: '31337',
@@ -121,6 +122,7 @@ export async function testIdentity(
     keyring: openKeyring(join(dataDir, 'keyring.json')),
     sms: openSms({ config, transport, log, timeoutMs: options.smsTimeoutMs ?? 8_000 }),
     chain: openChain({ config, transport, log }),
+    policyDayAt: () => '2026-11-26',
   }
   const machine = async () => undefined
   const api = createApi({

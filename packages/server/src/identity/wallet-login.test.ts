@@ -51,6 +51,13 @@ test('a wallet makes an account after the terms, with a namespace of its own, an
     body: { signupToken: proved.json.signupToken, device: 'agentctl \u001b[2J on linux' },
   })
   expect(agreed.json).toMatchObject({ status: 'logged_in', created: true })
+  // Policy 10b: the text that it agreed to is known from then on.
+  const { id } = agreed.json.account as { id: string }
+  const seen = await identity.db.as(
+    { account: id },
+    (tx) => tx`select policy_seen::text as day from accounts`,
+  )
+  expect(seen).toMatchObject([{ day: '2026-11-26' }])
   const again = await call('POST /v1/logins/accept-terms', { body: { signupToken: proved.json.signupToken } })
   expect(again.json.code).toBe('login_failed')
 

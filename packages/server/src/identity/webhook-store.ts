@@ -47,8 +47,9 @@ export function listDueWebhooks(tx: Sql, now: Date, limit: number): Promise<Webh
         select from notices n where n.account_id = w.account_id and n.created_at >= w.created_at
           and not exists (select from notice_deliveries d where d.account_id = w.account_id and d.notice_id = n.id))
       or exists (
-        select from announcements a join accounts on accounts.id = w.account_id and accounts.created_at < a.effective_at
-        where a.announced_at >= w.created_at
+        select from announcements a join accounts on accounts.id = w.account_id
+        where is_news(a.policy_day, a.effective_at, accounts.created_at, accounts.policy_seen)
+          and a.announced_at >= w.created_at
           and not exists (select from notice_deliveries d where d.account_id = w.account_id and d.notice_id = a.id)))
     order by next_at limit ${limit}`
 }
@@ -65,8 +66,9 @@ export function listUnsent(
       where account_id = ${accountId} and created_at >= ${createdAt}
       union all
       select a.id, a.kind, a.message, a.next, a.announced_at, null from announcements a
-      join accounts on accounts.id = ${accountId} and accounts.created_at < a.effective_at
-      where a.announced_at >= ${createdAt}
+      join accounts on accounts.id = ${accountId}
+      where is_news(a.policy_day, a.effective_at, accounts.created_at, accounts.policy_seen)
+        and a.announced_at >= ${createdAt}
     ) as told
     where not exists (select from notice_deliveries d where d.account_id = ${accountId} and d.notice_id = told.id)
     order by "createdAt", id limit ${limit}`

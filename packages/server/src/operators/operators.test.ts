@@ -343,6 +343,7 @@ test('a service with roles of its own names is not started without one for its o
     TWILIO_ACCOUNT_SID: 'x',
     TWILIO_AUTH_TOKEN: 'x',
     TWILIO_VERIFY_SERVICE_SID: 'x',
+    PRIVACY_CONTACT: 'privacy@example.com',
     VULTR_API_KEY: 'x',
     CHAIN_RPC_URL: 'http://127.0.0.1:9',
     MACHINE_NODE_FILE: 'x',

@@ -15,7 +15,7 @@ const pepper: Pepper = {
   versions: [1],
   hmac: (text) => Buffer.from(text.padEnd(32, '.').slice(0, 32)),
 }
-const deps = { ...cloud.deps, transfers: [], cards: undefined, pepper }
+const deps = { ...cloud.deps, transfers: [], cards: undefined, pepper, policyDayAt: () => '2026-11-26' }
 const { alice } = testOperators(deps)
 const { sql } = cloud
 const HOUR = 3600

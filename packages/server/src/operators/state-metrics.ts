@@ -48,7 +48,7 @@ export function showState(deps: Parts, metrics: Metrics): void {
     kept(LEDGER_FRESH_MS, async () => [
       one(
         'agentctl_ledger_accounts_wrong',
-        'Ledger accounts whose balance and last entry do not agree.',
+        'Ledger accounts whose balance is not what their entries say.',
         await countWrongLedgers(db.jobs),
       ),
     ]),

@@ -49,8 +49,9 @@ export async function countMachinesElsewhere(sql: Sql): Promise<number> {
   return row?.count ?? 0
 }
 
-/** Ledger accounts, of all, of which the last entry does not say what they have. */
+/** Ledger accounts, of all, of which the last entry, or the sum of all, does not say what they have. */
 export async function countWrongLedgers(sql: Sql): Promise<number> {
-  const [row] = await sql<{ wrong: number }[]>`select count(*)::int as wrong from ledger_faults(null)`
+  const [row] = await sql<{ wrong: number }[]>`
+    select greatest((select count(*) from ledger_faults(null)), (select wrong from ledger_audit()))::int as wrong`
   return row?.wrong ?? 0
 }

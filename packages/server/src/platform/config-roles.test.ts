@@ -14,6 +14,7 @@ const API = {
   TWILIO_ACCOUNT_SID: 'AC1',
   TWILIO_AUTH_TOKEN: 'secret',
   TWILIO_VERIFY_SERVICE_SID: 'VA1',
+  PRIVACY_CONTACT: 'privacy@example.com',
   CHAIN_RPC_URL: 'https://chain.example.com',
   MACHINE_NODE_FILE: 'node',
   MACHINE_RUNNER_FILE: 'runner.cjs',

@@ -6,6 +6,7 @@ const REQUIRED = {
   TWILIO_ACCOUNT_SID: 'AC1',
   TWILIO_AUTH_TOKEN: 'a secret',
   TWILIO_VERIFY_SERVICE_SID: 'VA1',
+  PRIVACY_CONTACT: 'privacy@example.com',
   VULTR_API_KEY: 'a secret',
   CHAIN_RPC_URL: 'http://127.0.0.1:1',
   MACHINE_NODE_FILE: 'node',
@@ -53,5 +54,12 @@ test('names that the zone does not hold are refused at the start', () => {
     expect(() => readConfig({ ...REQUIRED, ...CLOUDFLARE, [name]: value })).toThrow(
       `${name} must be agents.example`,
     )
+  }
+})
+
+test('the contact of the policy is an address of mail', () => {
+  expect(readConfig(REQUIRED).privacyContact).toBe('privacy@example.com')
+  for (const PRIVACY_CONTACT of ['privacy', 'a@b', '<b>@example.com', 'a@example.com, b@example.com']) {
+    expect(() => readConfig({ ...REQUIRED, PRIVACY_CONTACT })).toThrow('PRIVACY_CONTACT must be an address')
   }
 })

@@ -23,6 +23,7 @@ const USERS: Readonly<Record<string, readonly Role[]>> = {
   DATABASE_OPERATOR_URL: ['api'],
   OPERATORS: ['api'],
   PEPPER_FILE: ['api'],
+  PRIVACY_CONTACT: ['api'],
   LEDGER_KEY_FILE: ['api'],
   'TWILIO_*': ['api'],
   'VULTR_API_*': ['worker'],
@@ -72,6 +73,8 @@ export interface Config {
   clientAddressHeader: string | undefined
   /** How often one of each may ask; a machine's runner asks every half minute, and hands in what its agent logs. */
   requestsPerMinute: RequestQuotas
+  /** Policy 11: the address of the privacy officer, as the policy shows it. */
+  privacyContact: string
   phoneCountries: readonly string[]
   /** How many codes may be paid for in 24 hours. */
   smsDailyBudget: number
@@ -222,6 +225,7 @@ export function readConfig(
       credential: number('REQUESTS_PER_MINUTE_CREDENTIAL', 600),
       machine: number('REQUESTS_PER_MINUTE_MACHINE', 600),
     },
+    privacyContact: privacyContactOf(text('PRIVACY_CONTACT')),
     phoneCountries: text('ALLOWED_PHONE_COUNTRIES', 'KR').split(','),
     smsDailyBudget: number('SMS_DAILY_BUDGET', 500),
     twilio: {
@@ -328,6 +332,14 @@ function operatorsOf(env: Readonly<Record<string, string | undefined>>): Operato
     throw new ConfigError('Set DATABASE_OPERATOR_URL: operators work under a database role of their own.')
   }
   return operators
+}
+
+/** Empty where it is missing, which is said with all else that is, or where no policy is shown. */
+function privacyContactOf(address: string): string {
+  if (address !== '' && !/^[\w.+-]{1,64}@([\w-]+\.)+[\w-]{2,}$/.test(address)) {
+    throw new ConfigError('PRIVACY_CONTACT must be an address of mail, like privacy@example.com.')
+  }
+  return address
 }
 
 function routerAddresses(list: string): string[] {

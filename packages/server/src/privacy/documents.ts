@@ -1,7 +1,7 @@
 import { retention } from '../platform/retention.ts'
 import { announcedPolicy } from './announced-policy.ts'
 import type { MappedColumn } from './data-map.ts'
-import { policy, processors, type Sentence } from './policy.ts'
+import { policy, processors, type Section, type Sentence } from './policy.ts'
 import { policyVersions } from './policy-versions.ts'
 
 /** Documents that are made from the comments of the columns and from the policy; a check proves them fresh. */
@@ -57,8 +57,8 @@ const period = ({ class: name, retention: kept }: MappedColumn): string =>
 const unique = <T>(values: readonly T[]): T[] => [...new Set(values)]
 const row = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`
 
-/** Class by class, for the page of the policy. */
-export function keptByClass(
+/** Class by class. */
+function keptByClass(
   columns: readonly MappedColumn[],
 ): { class: string; purposes: string[]; periods: string[] }[] {
   return [...Map.groupBy(columns, (column) => column.class)]
@@ -69,6 +69,10 @@ export function keptByClass(
     }))
     .sort((a, b) => (a.class < b.class ? -1 : 1))
 }
+
+/** The same as the rows of a table, as the text of the policy has it. */
+export const kindRows = (columns: readonly MappedColumn[]): string[][] =>
+  keptByClass(columns).map((one) => [one.class, one.purposes.join(', '), one.periods.join('; ')])
 
 export function dataMapDocument(
   columns: readonly MappedColumn[],
@@ -146,16 +150,23 @@ export function policyDocument(evidenceOf: (id: string) => string, tested: Reado
       notice ? 'a notice' : `\`privacy/evidence/${evidenceOf(id)}.ts\``,
       notice ? '–' : tested.has(id) ? '`test/policy/sentences.test.ts`' : 'none',
     )
-  const sections = policy.map(({ title, sentences }) =>
-    [
-      `## ${title}`,
-      '',
-      row('id', 'sentence', 'measured by', 'broken by'),
-      row('---', '---', '---', '---'),
-      ...sentences.map(line),
-      '',
-    ].join('\n'),
-  )
+  const chapters = (text: readonly Section[]): string =>
+    text
+      .map(({ title, sentences }) =>
+        [
+          `## ${title}`,
+          '',
+          row('id', 'sentence', 'measured by', 'broken by'),
+          row('---', '---', '---', '---'),
+          ...sentences.map(line),
+          '',
+        ].join('\n'),
+      )
+      .join('\n')
+  const said = new Set(policy.flatMap(({ sentences }) => sentences).map(({ id, text }) => `${id} ${text}`))
+  const next = (announcedPolicy?.text ?? [])
+    .map((one) => ({ ...one, sentences: one.sentences.filter(({ id, text }) => !said.has(`${id} ${text}`)) }))
+    .filter(({ sentences }) => sentences.length > 0)
   const periods = Object.entries(retention).map(([name, one]) => {
     const {
       table,
@@ -178,8 +189,8 @@ ${MADE}
 
 Text of ${policyVersions.at(announcedPolicy ? -2 : -1)?.lastUpdated}. \`agentctl policy verify\` and \`GET /v1/policy\` measure each sentence on the running server; \`/policy\` is the page.
 
-${sections.join('\n')}
-## How long
+${chapters(policy)}
+${next.length > 0 ? `# What changes on ${policyVersions.at(-1)?.lastUpdated}\n\n${chapters(next)}\n` : ''}# How long
 
 What does not stay as long as its account (6a) or as accounting law asks (6d), from \`platform/retention.ts\`.
 

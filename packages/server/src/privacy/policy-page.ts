@@ -1,11 +1,11 @@
 import { html } from 'hono/html'
-import { dataMap } from './data-map.ts'
-import { keptByClass } from './documents.ts'
-import { processors, type Section } from './policy.ts'
+import { type Section, shownText } from './policy.ts'
 import type { Policies } from './policy-versions.ts'
 
 /** The policy as a page: no script, nothing from elsewhere, readable on a phone, by day and by night. */
-export function policyPage({ current, announced }: Policies) {
+export function policyPage(policies: Policies, contact: string) {
+  const { current, announced } = shownPolicies(policies, contact)
+
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -19,7 +19,7 @@ h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 ul { list-style: none; padding: 0; margin: 0 }
 li { margin: .25rem 0 }
 li[id] { padding-left: 2.5rem; text-indent: -2.5rem }
-li[id] a { display: inline-block; width: 2.5rem; text-indent: 0; opacity: .6; text-decoration: none; color: inherit }
+li[id] > a:first-child { display: inline-block; width: 2.5rem; text-indent: 0; opacity: .6; text-decoration: none; color: inherit }
 table { border-collapse: collapse; font-size: .9rem }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
 </style>
@@ -33,28 +33,43 @@ ${
 `
     : ''
 }${current.text.map(
-  ({ title, sentences }) => html`<section><h2>${title}</h2><ul>
-${sentences.map(({ id, text }) => html`<li id="p${id}"><a href="#p${id}">${id}</a>${text}</li>\n`)}</ul></section>\n`,
+  ({ title, sentences, rows }) => html`<section><h2>${title}</h2><ul>
+${sentences.map(({ id, text }) => html`<li id="p${id}"><a href="#p${id}">${id}</a>${linked(text)}</li>\n`)}</ul>
+${rows ? table(rows) : ''}</section>\n`,
 )}
-<section><h2>What there is, kind by kind</h2>
-<table><thead><tr><th>kind</th><th>used to</th><th>kept</th></tr></thead><tbody>
-${keptByClass(dataMap).map(
-  (one) =>
-    html`<tr><td>${one.class}</td><td>${one.purposes.join(', ')}</td><td>${one.periods.join('; ')}</td></tr>\n`,
-)}</tbody></table></section>
-<section><h2>Policies of those who work for us</h2><ul>
-${Object.entries(processors).map(([name, url]) => html`<li><a href="${url}">${name}</a></li>\n`)}</ul></section>
 ${announced ? nextText(current.text, announced) : ''}</body>
 </html>`
 }
 
+function shownPolicies({ current, announced }: Policies, contact: string): Policies {
+  const shown = <T extends { text: readonly Section[] }>(one: T): T => ({
+    ...one,
+    text: shownText(one.text, contact),
+  })
+  return { current: shown(current), announced: announced && shown(announced) }
+}
+
 function nextText(now: readonly Section[], { lastUpdated, text }: NonNullable<Policies['announced']>) {
   const said = changesOf(now, text).map(
-    ({ id, change, text: words }) => html`<li>${id} (${change}) ${words}</li>\n`,
+    ({ id, change, text: words }) => html`<li>${id} (${change}) ${linked(words)}</li>\n`,
   )
+  const tables = new Set(now.map(({ rows }) => JSON.stringify(rows)))
+  const others = text.flatMap(({ rows }) => (rows && !tables.has(JSON.stringify(rows)) ? [table(rows)] : []))
   return html`<section id="next"><h2>What changes on ${lastUpdated}</h2><ul>
-${said}</ul></section>\n`
+${said}</ul>
+${others}</section>\n`
 }
+
+function table([head = [], ...rows]: NonNullable<Section['rows']>) {
+  return html`<table><thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead><tbody>
+${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>\n`)}</tbody></table>`
+}
+
+/** Addresses in a sentence can be followed; each second part is one. */
+const linked = (text: string) =>
+  text
+    .split(/(https:\/\/\S+[^\s.,])/)
+    .map((part, at) => (at % 2 === 1 ? html`<a href="${part}">${part}</a>` : part))
 
 /** What a reader of one text has to read of another. */
 function changesOf(from: readonly Section[], to: readonly Section[]) {

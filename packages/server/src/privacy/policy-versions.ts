@@ -5,7 +5,7 @@ import { policy, type Section } from './policy.ts'
 interface Version {
   /** The day at the top of the text, from which on it holds. */
   lastUpdated: string
-  /** SHA-256 of the text: titles, ids and sentences. */
+  /** SHA-256 of the text: titles, ids, sentences and tables, which is all that the page says beside its day. */
   hash: string
 }
 
@@ -16,7 +16,11 @@ interface Version {
 export const policyVersions: readonly [Version, ...Version[]] = [
   { lastUpdated: '2026-11-25', hash: '3e38415f0da660e3f70d07b2bd26ea037f2fe4c8a94157202f8feb61c6deab29' },
   { lastUpdated: '2026-11-26', hash: '5f8515e51cbf6ac7ed57913064c12653a99e825cabbfd08efb3e76235d93dbef' },
+  { lastUpdated: '2026-12-10', hash: '9c609ebc5cb5f78fc65483054c7f94f37b4690103a3a8b24a89390c6c088a1f4' },
 ]
+
+/** What was written last, whether it holds already or is announced. */
+export const newestText: readonly Section[] = announcedPolicy?.text ?? policy
 
 /** Days between the announcement of a text and its own day, at least. */
 export const ANNOUNCED_DAYS = 14
@@ -49,13 +53,21 @@ export function policiesAt(now: Date, { text, versions, announced }: Publication
   return { current: { ...before, text }, announced: { ...next, announcedOn: announced.announcedOn } }
 }
 
+/** The day of the newest text that whoever signs up agrees to: the page shows one that is announced as well. */
+export function policyDayAt(now: Date, published: Publication = publication): string {
+  const { current, announced } = policiesAt(now, published)
+  return (announced ?? current).lastUpdated
+}
+
 /** The first second of a day, in UTC. */
 export const startOf = (day: string): Date => new Date(`${day}T00:00:00Z`)
 
+/** The canonical text has the contact that stands for every other: installations with their own have the same hash. */
 export function hashOfText(text: readonly Section[] = policy): string {
-  const said = text.map(({ title, sentences }) => [
+  const said = text.map(({ title, sentences, rows }) => [
     title,
     sentences.map(({ id, text: words }) => [id, words]),
+    ...(rows ? [rows] : []),
   ])
   return createHash('sha256').update(JSON.stringify(said)).digest('hex')
 }

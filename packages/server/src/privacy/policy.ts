@@ -9,6 +9,8 @@ export interface Sentence {
 export interface Section {
   title: string
   sentences: readonly Sentence[]
+  /** What is said best as a table, under its sentences: its head, then its rows. */
+  rows?: readonly (readonly string[])[]
 }
 
 /** Who works for us, as section 3 names them, and what they say themselves. The only ones who are ever called. */
@@ -18,6 +20,20 @@ export const processors = {
   Cloudflare: 'https://www.cloudflare.com/privacypolicy/',
   Vultr: 'https://www.vultr.com/legal/privacy/',
 } as const
+
+/**
+ * Stands in every text for the address of the privacy officer, which each installation sets for itself: what is shown
+ * has that one in its place. It is the address that the first texts were published with, so that their hashes hold.
+ */
+export const CONTACT = 'privacy@agentctl.dev'
+
+/** A text as an installation shows it. */
+export function shownText(text: readonly Section[], contact: string): Section[] {
+  return text.map((section) => ({
+    ...section,
+    sentences: section.sentences.map((one) => ({ ...one, text: one.text.replace(CONTACT, contact) })),
+  }))
+}
 
 export const policy: readonly Section[] = [
   {
@@ -180,10 +196,8 @@ export const policy: readonly Section[] = [
       { id: '9a', text: 'The service is not for people under 18; whoever signs up declares to be older.' },
       { id: '9b', text: 'We do not knowingly keep data of minors, and ask for nobody’s date of birth.' },
       { id: '10a', text: 'When this policy changes, the day at its top changes.' },
-      { id: '10b', text: 'Whoever goes on using the service after a change accepts it.', notice: true },
-      { id: '11', text: 'Write to privacy@agentctl.dev about anything on this page.', notice: true },
+      { id: '10b', text: 'Whoever goes on using the service after a change accepts it.' },
+      { id: '11', text: `Write to ${CONTACT} about anything on this page.` },
     ],
   },
 ]
-
-export const sentences: readonly Sentence[] = policy.flatMap((section) => section.sentences)

@@ -26,7 +26,9 @@ export function privacyRoutes(
       ask: async (path) => api.app.request(path),
     }),
   )
-  api.on('GET /policy', async () => page(String(await policyPage(policiesAt(deps.clock.now(), published)))))
+  api.on('GET /policy', async () =>
+    page(String(await policyPage(policiesAt(deps.clock.now(), published), deps.config.privacyContact))),
+  )
   api.on('GET /v1/policy', report)
   api.on('GET /v1/operator/requests', ({ caller, query: { account } }) =>
     enact(deps, { ...caller, act: 'listRequests', subject: account }, async (tx, now) => {

@@ -41,7 +41,7 @@ export async function plantAccount(
   const insert = (table: string, row: Record<string, unknown>) =>
     sql`insert into ${sql(table)} ${sql(row as never)}`
 
-  await insert('accounts', { id, created_at: now, terms_accepted_at: now })
+  await insert('accounts', { id, created_at: now, terms_accepted_at: now, policy_seen: now })
   await insert('namespaces', { id: namespaceId, name, owner_account_id: id, created_at: now })
   await insert('members', { namespace_id: namespaceId, account_id: id, role: 'owner', created_at: now })
   await insert('invitations', {

@@ -6,6 +6,7 @@ import { pageChecks } from './evidence/pages.ts'
 import { processorChecks } from './evidence/processors.ts'
 import { retentionChecks } from './evidence/retention.ts'
 import { schemaChecks } from './evidence/schema.ts'
+import { type Section, type Sentence, shownText } from './policy.ts'
 import { hashOfText, policiesAt, publication } from './policy-versions.ts'
 
 /** The evidence for each sentence that is no notice. */
@@ -24,7 +25,9 @@ export async function verifyPolicy(deps: EvidenceDeps): Promise<PolicyReport> {
   const sentences: PolicyReport['sentences'] = []
   const run = { ...deps }
   const { current, announced } = policiesAt(deps.clock.now(), deps.published ?? publication)
-  for (const { id, text, notice } of deps.text.flatMap((section) => section.sentences)) {
+  const shown = (text: readonly Section[]): Sentence[] =>
+    shownText(text, deps.config.privacyContact).flatMap((section) => section.sentences)
+  for (const { id, text, notice } of shown(deps.text)) {
     const { holds, evidence } = notice ? { holds: true, evidence: {} } : await look(run, checks[id])
     sentences.push({
       id,
@@ -42,9 +45,7 @@ export async function verifyPolicy(deps: EvidenceDeps): Promise<PolicyReport> {
           announcedOn: announced.announcedOn,
           lastUpdated: announced.lastUpdated,
           hash: announced.hash,
-          sentences: announced.text
-            .flatMap((section) => section.sentences)
-            .map(({ id, text }) => ({ id, text })),
+          sentences: shown(announced.text).map(({ id, text }) => ({ id, text })),
         }
       : null,
   }

@@ -77,6 +77,7 @@ export async function servedApi(): Promise<ServedApi> {
     TWILIO_ACCOUNT_SID: twilio.accountSid,
     TWILIO_AUTH_TOKEN: twilio.authToken,
     TWILIO_VERIFY_SERVICE_SID: twilio.serviceSid,
+    PRIVACY_CONTACT: 'privacy@example.com',
     TWILIO_BASE_URL: twilio.url,
     STRIPE_SECRET_KEY: stripe.secretKey,
     STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,

@@ -11,7 +11,8 @@ export const exportAgent = defineCommand({
   summary: 'Get all that makes an agent what it is, as JSON',
   details:
     'Its configuration, the files of its last release, its domains, its spend limits and the names of its secrets, whose ' +
-    'values nobody is told. agentctl agents import makes the same agent of it, here or elsewhere.',
+    'values nobody is told. agentctl agents import makes the same agent of it, here or elsewhere. Needs a proof that it ' +
+    'is you, not older than ten minutes; an API key does not do.',
   args: { agent: required('name', 'name or id of the agent') },
   options: {
     output: option('-o, --output <file>', 'write it there; else to stdout'),

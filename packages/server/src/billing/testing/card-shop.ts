@@ -47,6 +47,7 @@ export async function cardShop({
     TWILIO_ACCOUNT_SID: 'none',
     TWILIO_AUTH_TOKEN: 'none',
     TWILIO_VERIFY_SERVICE_SID: 'none',
+    PRIVACY_CONTACT: 'privacy@example.com',
     VULTR_API_KEY: 'none',
     CHAIN_RPC_URL: 'http://127.0.0.1:9',
     MACHINE_NODE_FILE: 'none',

@@ -4,7 +4,7 @@ import { secondsAfter } from '../../platform/clock.ts'
 import { DAY_SECONDS } from '../../platform/retention.ts'
 import { hashOfText, policiesAt, publication } from '../policy-versions.ts'
 import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
-import { type Column, listAccountTables, listColumns, lookAtErasures } from './store.ts'
+import { type Column, listAccountTables, listColumns, lookAtErasures, lookAtPolicySeen } from './store.ts'
 
 /** The one cookie that the console may set. */
 export const SESSION_COOKIE = '__Host-actl'
@@ -48,6 +48,31 @@ async function version({ text, clock, published = publication }: EvidenceDeps) {
       nextTextFrom: announced?.lastUpdated ?? null,
     },
   }
+}
+
+/** Policy 10b: accepted is what somebody could know of; of each account it is known which text that is. */
+async function acceptance({ db, clock, published = publication }: EvidenceDeps) {
+  const { current, announced } = policiesAt(clock.now(), published)
+  const newest = (announced ?? current).lastUpdated
+  const { accounts, unknown, earlier, isTold } = await lookAtPolicySeen(db.jobs, newest)
+  return {
+    holds: unknown === 0 && (earlier === 0 || isTold),
+    evidence: {
+      accounts,
+      whoseTextIsUnknown: unknown,
+      newestText: newest,
+      sawTheNewest: accounts - unknown - earlier,
+      sawAnEarlierOne: earlier,
+      theseAreToldTheNewest: isTold,
+    },
+  }
+}
+
+/** Policy 11: whoever reads the page learns whom to write to here. */
+async function contact({ ask, config }: EvidenceDeps) {
+  const shown =
+    config.privacyContact !== '' && (await (await ask('/policy')).text()).includes(config.privacyContact)
+  return { holds: shown, evidence: { contact: config.privacyContact, shownOnThePage: shown } }
 }
 
 /** What people can do for themselves, as far as it takes an endpoint. */
@@ -110,4 +135,6 @@ export const pageChecks: Checks = {
   '8a': cookies,
   '8b': nothingFromElsewhere,
   '10a': version,
+  '10b': acceptance,
+  '11': contact,
 }

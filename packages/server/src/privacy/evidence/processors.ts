@@ -93,4 +93,9 @@ export const processorChecks: Checks = {
   '3b': cards,
   '3c': toldOnly('Cloudflare'),
   '3d': seoul,
+  '12a': toldOnly('Twilio'),
+  '12b': toldOnly('Stripe'),
+  '12c': toldOnly('Cloudflare'),
+  '12d': seoul,
+  '12e': nobodyElse,
 }

@@ -3,6 +3,7 @@ import { secondsAfter } from '../../platform/clock.ts'
 import { DAY_SECONDS, periodNames, REQUEST_DAYS_ALARM, retention } from '../../platform/retention.ts'
 import type { Check, Checks, EvidenceDeps } from './check.ts'
 import {
+  findEarliestPurge,
   type Kept,
   listOrphans,
   lookAtConfigurations,
@@ -106,6 +107,14 @@ async function rightsRequests(deps: EvidenceDeps) {
   return { holds: holds && overdue === 0, evidence: { ...evidence, open, unansweredInTime: overdue } }
 }
 
+/** Whether the work that deletes comes by at all, whatever there is to delete. */
+async function destruction({ db, clock }: EvidenceDeps) {
+  const names = periodNames.filter((name) => !('ownWork' in retention[name]))
+  const earliestRun = await findEarliestPurge(db.jobs, names)
+  const holds = earliestRun === null || earliestRun >= secondsAfter(clock.now(), -TOLERANCE_SECONDS)
+  return { holds, evidence: { periods: names.length, earliestRun: timeOf(earliestRun) } }
+}
+
 const BOOKS = ['ledger_transactions', 'ledger_entries', 'payments', 'deposits', 'checkouts']
 
 async function billingRecords({ db, clock }: EvidenceDeps) {
@@ -141,5 +150,6 @@ export const retentionChecks: Checks = {
       .filter((sentence) => sentence !== '6e')
       .map((sentence) => [sentence, periodsOf(sentence)]),
   ),
+  '6r': destruction,
   '7e': rightsRequests,
 }

@@ -1,6 +1,16 @@
+import { secondsAfter } from '../../platform/clock.ts'
 import { dataMap } from '../data-map.ts'
+import { kindRows } from '../documents.ts'
 import { type Check, type Checks, type EvidenceDeps, once } from './check.ts'
-import { type Column, countAccounts, listColumns, lookAtLedger, mayDo, sumLeaks } from './store.ts'
+import {
+  type Column,
+  countAccounts,
+  listColumns,
+  lookAtLedger,
+  lookAtLedgerAudit,
+  mayDo,
+  sumLeaks,
+} from './store.ts'
 
 /** What there is in the six purposes of section 2, and no seventh. */
 const PURPOSES = ['authenticate', 'provision', 'pay', 'abuse', 'debug', 'notify'] as const
@@ -13,7 +23,7 @@ const classesFor: Readonly<Record<Purpose, RegExp>> = {
   pay: /^(billing\.|account\.id$|pii\.wallet$|chain$|agent\.metadata$|request$)/,
   abuse: /^(catalogue$|login\.|chain$|request|operator\.act$|api-key$|account\.(id|standing)$)/,
   debug: /^(agent\.|machine$|request|operation$|account\.id$)/,
-  notify: /^(notice$|rights\.request$|machine$|account\.id$|billing\.limit$)/,
+  notify: /^(notice$|account\.policy$|rights\.request$|machine$|account\.id$|billing\.limit$)/,
 }
 
 const named = (columns: readonly Column[]): string =>
@@ -32,6 +42,18 @@ const purpose =
 
 const ofClass = (columns: readonly Column[], prefix: string): Column[] =>
   columns.filter((column) => column.class.startsWith(prefix))
+
+/** Each kind of data with its purposes and periods: what the text says, and what the columns say. */
+async function kinds(deps: EvidenceDeps) {
+  const said = new Set(deps.text.flatMap(({ rows = [] }) => rows.slice(1)).map((row) => row.join(' | ')))
+  const kept = new Set(kindRows(await once(deps, listColumns)).map((row) => row.join(' | ')))
+  const unsaid = [...kept].filter((row) => !said.has(row))
+  const gone = [...said].filter((row) => !kept.has(row))
+  return {
+    holds: kept.size > 0 && unsaid.length === 0 && gone.length === 0,
+    evidence: { kinds: kept.size, notInTheText: unsaid.join('; '), inTheTextAlone: gone.join('; ') },
+  }
+}
 
 async function minimum(deps: EvidenceDeps) {
   const columns = await once(deps, listColumns)
@@ -92,6 +114,9 @@ async function agentMetadata(deps: EvidenceDeps) {
   }
 }
 
+/** The work that adds up the books comes by every ten minutes. */
+const AUDIT_TOLERANCE_SECONDS = 3600
+
 async function billingData(deps: EvidenceDeps) {
   const { db } = deps
   const books = ['ledger_transactions', 'ledger_entries', 'ledger_holds', 'ledger_hold_ends']
@@ -105,9 +130,19 @@ async function billingData(deps: EvidenceDeps) {
     }
   }
   const { accounts, wrong } = await once(deps, lookAtLedger)
+  const audit = await once(deps, lookAtLedgerAudit)
+  const lastAudit = audit.at ?? audit.since
+  const isStale = lastAudit !== null && lastAudit < secondsAfter(deps.clock.now(), -AUDIT_TOLERANCE_SECONDS)
   return {
-    holds: writable.length === 0 && wrong === 0,
-    evidence: { balancesCompared: accounts, balancesWrong: wrong, whoMayChangeTheBooks: writable.join(', ') },
+    holds: writable.length === 0 && wrong === 0 && audit.wrong === 0 && !isStale,
+    evidence: {
+      balancesCompared: accounts,
+      balancesWrong: wrong,
+      balancesAddedUp: audit.accounts,
+      notTheSumOfTheirEntries: audit.wrong,
+      lastAddedUp: audit.at?.toISOString() ?? null,
+      whoMayChangeTheBooks: writable.join(', '),
+    },
   }
 }
 
@@ -183,4 +218,5 @@ export const schemaChecks: Checks = {
   '2h': noMarketing,
   '9a': adults,
   '9b': noBirthdays,
+  '13': kinds,
 }

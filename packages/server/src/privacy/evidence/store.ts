@@ -101,6 +101,28 @@ export async function lookAtLedger(sql: Sql): Promise<{ accounts: number; wrong:
   return row as never
 }
 
+/** What the work that adds up all entries found last, and since when there is something to add up. */
+export async function lookAtLedgerAudit(
+  sql: Sql,
+): Promise<{ at: Date | null; accounts: number; wrong: number; since: Date | null }> {
+  const [row] = await sql`
+    select audit.at, coalesce(audit.accounts, 0) as accounts, coalesce(audit.wrong, 0) as wrong,
+      (select min(created_at) from ledger_balances) as since
+    from (select) as always left join ledger_audit() audit on true`
+  return row as never
+}
+
+/** Accounts by the text that they have seen last, beside the newest, and whether that one is told to the others. */
+export async function lookAtPolicySeen(
+  sql: Sql,
+  day: string,
+): Promise<{ accounts: number; unknown: number; earlier: number; isTold: boolean }> {
+  const [row] = await sql`
+    select accounts::int, unknown::int, earlier::int, is_told as "isTold"
+    from evidence_policy_seen(${day}::text::date)`
+  return row as never
+}
+
 /** Records of erased accounts that should be destroyed, and when the next ones are to be. */
 export async function lookAtRetained(
   sql: Sql,
@@ -226,6 +248,13 @@ export interface Kept {
   lastRun: Date | null
   lastPurge: Date | null
   purged: number
+}
+
+/** When the work that deletes came by last, for each of these; only those that it has come by for. */
+export async function findEarliestPurge(sql: Sql, names: readonly PeriodName[]): Promise<Date | null> {
+  const [row] = await sql<{ at: Date | null }[]>`
+    select min(ran_at) as at from purges where name = any(${[...names]})`
+  return row?.at ?? null
 }
 
 /** What there is of a period, how much of it should have gone by then, and what the work that deletes has noted. */
