@@ -132,7 +132,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     answers['POST /v1/deploys/plan'] = () => ({
       agent: { name: 'bot', namespace: 'demo', url: null, exists: false },
       changes: ['make a machine'],
-      domains: { attach: [], keep: [] },
+      domains: { attach: [], refused: [], keep: [] },
       upload: { files: 1, missing: [], missingBytes: 0 },
       price: { hourlyMicros: '20000' },
       balance: { creditsMicros: '0', runwaySeconds: null },

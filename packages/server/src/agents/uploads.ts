@@ -59,11 +59,7 @@ export async function storeUpload(
     blobBytesMax: BLOB_BYTES_MAX,
     bodyBytesMax: BODY_BYTES_MAX,
   })) {
-    if (kept + bytes + blob.size > ACCOUNT_BYTES_MAX) {
-      throw new Problem('payload_too_large', 'The account keeps as many files as it may.', {
-        fix: 'Delete agents that you do not need: agentctl agents delete NAME',
-      })
-    }
+    requireRoom(kept + bytes + blob.size)
     if (blob.size <= SMALL_BYTES) {
       const whole = await gather(blob)
       if (createHash('sha256').update(whole).digest('hex') !== blob.sha256) throw wrongHash(blob.sha256)
@@ -81,6 +77,14 @@ export async function storeUpload(
   }
   if (batch.length > 0) await flush()
   return { stored, bytes }
+}
+
+/** Refuses to keep more for one account than it may have. */
+export function requireRoom(bytes: number): void {
+  if (bytes <= ACCOUNT_BYTES_MAX) return
+  throw new Problem('payload_too_large', 'The account keeps as many files as it may.', {
+    fix: 'Delete agents that you do not need: agentctl agents delete NAME',
+  })
 }
 
 async function gather(blob: IncomingBlob): Promise<Buffer> {

@@ -1,6 +1,8 @@
+import type { RefusedName } from '@agentctl/contract/agents.ts'
 import type { Domain, DomainStatus } from '@agentctl/contract/domains.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
 import { enterAgent, enterNamespaceOf } from '../agents/agents.ts'
+import type { RefusedNames } from '../agents/plan.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
 import { secondsAfter } from '../platform/clock.ts'
@@ -58,9 +60,8 @@ export async function addDomain(
   request: { agent: string; namespace?: string | undefined; hostname: string },
   { idempotencyKey, role }: { idempotencyKey: string; role: Role },
 ): Promise<Domain> {
-  const { db, clock, config } = deps
-  if (!config.cloudflare) throw new Problem('domains_unavailable')
-  const hostname = readHostname(request.hostname, deps)
+  const { db, clock } = deps
+  const hostname = readAttachable(deps, request.hostname)
   const now = clock.now()
   return db.as({ account: caller.accountId }, (tx) =>
     onceForKey(
@@ -72,11 +73,7 @@ export async function addDomain(
         const held = await findHolder(tx, hostname)
         if (held) return domainView(deps, await keep(tx, caller, held, { agentId: agent.id, now }))
         // By the jobs role: the agents of an account may be in namespaces that the caller does not see.
-        if ((await countHeld(db.jobs, agent.ownerAccountId)) >= HELD_MAX) {
-          throw new Problem('conflict', `An account has at most ${HELD_MAX} domains.`, {
-            fix: 'Remove one that is not used: agentctl domains list',
-          })
-        }
+        requireRoom(await countHeld(db.jobs, agent.ownerAccountId))
         const id = newId('dom')
         const inserted = await insertDomain(tx, {
           id,
@@ -101,6 +98,45 @@ export async function addDomain(
   )
 }
 
+/**
+ * Those of some names that `addDomain` would refuse, and why, as things are; nothing is locked or changed. Whoever asks
+ * about a name of another account learns what adding it would tell.
+ */
+export const refusedNames =
+  (deps: Pick<Deps, 'db' | 'config'>): RefusedNames =>
+  async (tx, caller, { agentId, ownerAccountId, names }) => {
+    const refused: RefusedName[] = []
+    let held = names.length === 0 ? 0 : await countHeld(deps.db.jobs, ownerAccountId)
+    for (const name of names) {
+      try {
+        const hostname = readAttachable(deps, name)
+        const holder = await findHolder(tx, hostname)
+        if (holder) requireKept(caller, holder, agentId)
+        else {
+          requireRoom(held)
+          if (await findHolder(deps.db.jobs, hostname)) throw unavailable(hostname)
+          held++
+        }
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error
+        refused.push({ hostname: name, code: error.code, message: error.message, fix: error.fix })
+      }
+    }
+    return refused
+  }
+
+function readAttachable(deps: Pick<Deps, 'config'>, said: string): string {
+  if (!deps.config.cloudflare) throw new Problem('domains_unavailable')
+  return readHostname(said, deps)
+}
+
+function requireRoom(held: number): void {
+  if (held < HELD_MAX) return
+  throw new Problem('conflict', `An account has at most ${HELD_MAX} domains.`, {
+    fix: 'Remove one that is not used: agentctl domains list',
+  })
+}
+
 /** What is attached already: to this agent it stays as it is, to another one of the caller's it is told where. */
 async function keep(
   tx: Sql,
@@ -108,6 +144,13 @@ async function keep(
   held: DomainRow,
   { agentId, now }: { agentId: string; now: Date },
 ): Promise<DomainRow> {
+  requireKept(caller, held, agentId)
+  await attend(tx, held, now)
+  return stored(tx, held.id)
+}
+
+/** Refuses a name that is attached already, and not to this agent. */
+function requireKept(caller: Caller, held: DomainRow, agentId: string | undefined): void {
   // A key that is bound to a namespace learns nothing of what is in others.
   if (caller.namespaceId !== null && caller.namespaceId !== held.namespaceId) throw unavailable(held.hostname)
   if (held.ending !== null || held.isAgentDeleted) {
@@ -122,8 +165,6 @@ async function keep(
       { fix: `Remove it there first: agentctl domains remove ${held.hostname}` },
     )
   }
-  await attend(tx, held, now)
-  return stored(tx, held.id)
 }
 
 /** Somebody waits: it is looked at now, and often in the next minutes. */
