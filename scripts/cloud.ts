@@ -268,6 +268,18 @@ function lastWords(logFile: string, since: number): string {
   return lines.map((line) => `  ${line}`).join('\n')
 }
 
+/** A port from the environment. */
+export function portFrom(variable: string, fallback: number, command = 'npm start'): number {
+  const value = process.env[variable]
+  if (!value) return fallback
+  const port = Number(value)
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port
+  throw new StartError(
+    `${variable}=${value} is not a port.`,
+    `Use a number from 1024 to 65535: ${variable}=${fallback || 8787} ${command}`,
+  )
+}
+
 /** The port itself when it is free, or a free one for 0; taken is said before anything has been started. */
 async function claimPort(port: number, variable: string): Promise<number> {
   return new Promise((resolve, reject) => {
