@@ -205,7 +205,7 @@ export async function startServer(
       // A group of its own: Ctrl-C reaches us first, and we stop things in order.
       detached: true,
       stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH ?? '', ...environment },
+      env: { PATH: process.env.PATH ?? '', TMPDIR: process.env.TMPDIR, ...environment },
     })
     if (child.pid) keepFile(join(dataDir, SERVER_FILE), JSON.stringify(identifyProcess(child.pid) ?? null))
     const exited = new Promise<void>((resolve) => {
