@@ -60,14 +60,23 @@ export async function beginRelease(
 ): Promise<ReleaseRow> {
   const id = newId('rel')
   // The operation first, then the agent: everybody locks in this order.
-  if (!(await startReleaseOperation(tx, agent, id, now))) throw deployInProgress(agent.name)
+  const begins = await startReleaseOperation(tx, agent, id, now)
+  if (begins === undefined) throw deployInProgress(agent.name)
   const locked = await lockAgent(tx, agent.id)
   if (!locked) throw noSuchAgent()
   await requireFit(tx, locked, config.size)
   if ((await findPendingRelease(tx, agent.id)) !== undefined) throw deployInProgress(agent.name)
   const repeats = 'repeating' in content ? (content.repeating.repeats ?? content.repeating.id) : null
   const files = 'repeating' in content ? content.repeating.files : content.files.length
-  const release = await insertRelease(tx, { ...ids(agent), id, config, repeats, files, now })
+  const release = await insertRelease(tx, {
+    ...ids(agent),
+    id,
+    config,
+    repeats,
+    files,
+    step: FIRST_STEPS[begins],
+    now,
+  })
   if ('repeating' in content) await copyReleaseFiles(tx, content.repeating.id, id)
   else await insertReleaseFiles(tx, id, content.files)
   await setAgentUsed(tx, agent.id, now)
@@ -109,13 +118,18 @@ async function keepsFiles(tx: Sql, agentId: string): Promise<boolean> {
   )
 }
 
-/** False when something else is being done about the agent that must not be disturbed. */
+const FIRST_STEPS = {
+  now: 'Waiting for its machine',
+  'after a rest': 'Waiting until its files are copied; its machine is made of them',
+} as const
+
+/** When its work begins; undefined when something else is being done about the agent that must not be disturbed. */
 async function startReleaseOperation(
   tx: Sql,
   agent: Pick<AgentRow, 'id' | 'namespaceId'>,
   releaseId: string,
   now: Date,
-): Promise<boolean> {
+): Promise<keyof typeof FIRST_STEPS | undefined> {
   const start = () =>
     startOperation(tx, {
       kind: 'release',
@@ -124,11 +138,11 @@ async function startReleaseOperation(
       stepData: { releaseId },
       now,
     })
-  if (await start()) return true
+  if (await start()) return 'now'
   const busyWith = await lockOperation(tx, agent.id)
-  if (busyWith === REST_KIND) return true
+  if (busyWith === REST_KIND) return 'after a rest'
   if (busyWith === HEAL_KIND) await cancelOperation(tx, agent.id, now)
-  return givesWay(busyWith) && (await start()) !== undefined
+  return givesWay(busyWith) && (await start()) !== undefined ? 'now' : undefined
 }
 
 const ids = (agent: Pick<AgentRow, 'id' | 'namespaceId'>) => ({
