@@ -2,6 +2,7 @@ import { domainToASCII } from 'node:url'
 import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
 import type { DeployPlan, DeployRequest, RefusedName } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
+import { hasHadCredits } from '../billing/balance.ts'
 import { hourlyMicros, type Quote, quote } from '../billing/quotes.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
@@ -51,7 +52,10 @@ export async function planDeploy(
     const liveFiles = live ? await listReleaseFiles(tx, live.id) : []
     const missing = await missingContents(tx, ownerAccountId, contents)
     const missingBytes = missing.reduce((bytes, sha256) => bytes + (contents.get(sha256) ?? 0), 0)
-    if (missing.length > 0) requireRoom((await sumBlobBytes(tx, ownerAccountId)) + missingBytes)
+    if (missing.length > 0) {
+      const hasPaid = await hasHadCredits(deps.db.jobs, ownerAccountId)
+      requireRoom((await sumBlobBytes(tx, ownerAccountId)) + missingBytes, hasPaid)
+    }
     const { size } = request.config
     const changes: string[] = []
     if (!agent) {

@@ -3,6 +3,7 @@ import type { Domain, DomainStatus } from '@agentctl/contract/domains.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
 import { enterAgent, enterNamespaceOf } from '../agents/agents.ts'
 import type { RefusedNames } from '../agents/plan.ts'
+import { hasHadCredits } from '../billing/balance.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
 import { secondsAfter } from '../platform/clock.ts'
@@ -33,6 +34,8 @@ import {
 
 /** Names that one account may hold at a time, so that nobody collects those of others. */
 const HELD_MAX = 100
+/** The same before its first payment: accounts are to be had for nothing, and each name costs us. */
+const UNPAID_HELD_MAX = 3
 
 export function domainView(deps: Pick<Deps, 'config'>, domain: DomainRow): Domain {
   return {
@@ -73,7 +76,7 @@ export async function addDomain(
         const held = await findHolder(tx, hostname)
         if (held) return domainView(deps, await keep(tx, caller, held, { agentId: agent.id, now }))
         // By the jobs role: the agents of an account may be in namespaces that the caller does not see.
-        requireRoom(await countHeld(db.jobs, agent.ownerAccountId))
+        requireRoom(await roomFor(db.jobs, agent.ownerAccountId))
         const id = newId('dom')
         const inserted = await insertDomain(tx, {
           id,
@@ -106,16 +109,17 @@ export const refusedNames =
   (deps: Pick<Deps, 'db' | 'config'>): RefusedNames =>
   async (tx, caller, { agentId, ownerAccountId, names }) => {
     const refused: RefusedName[] = []
-    let held = names.length === 0 ? 0 : await countHeld(deps.db.jobs, ownerAccountId)
+    if (names.length === 0) return refused
+    const room = await roomFor(deps.db.jobs, ownerAccountId)
     for (const name of names) {
       try {
         const hostname = readAttachable(deps, name)
         const holder = await findHolder(tx, hostname)
         if (holder) requireKept(caller, holder, agentId)
         else {
-          requireRoom(held)
+          requireRoom(room)
           if (await findHolder(deps.db.jobs, hostname)) throw unavailable(hostname)
-          held++
+          room.held++
         }
       } catch (error) {
         if (!(error instanceof Problem)) throw error
@@ -130,8 +134,25 @@ function readAttachable(deps: Pick<Deps, 'config'>, said: string): string {
   return readHostname(said, deps)
 }
 
-function requireRoom(held: number): void {
-  if (held < HELD_MAX) return
+interface Room {
+  held: number
+  hasPaid: boolean
+}
+
+const roomFor = async (sql: Sql, accountId: string): Promise<Room> => ({
+  held: await countHeld(sql, accountId),
+  hasPaid: await hasHadCredits(sql, accountId),
+})
+
+function requireRoom({ held, hasPaid }: Room): void {
+  if (held < (hasPaid ? HELD_MAX : UNPAID_HELD_MAX)) return
+  if (!hasPaid) {
+    throw new Problem(
+      'conflict',
+      `Before its first payment an account has at most ${UNPAID_HELD_MAX} domains.`,
+      { fix: 'Top up first: agentctl billing deposit 25' },
+    )
+  }
   throw new Problem('conflict', `An account has at most ${HELD_MAX} domains.`, {
     fix: 'Remove one that is not used: agentctl domains list',
   })
