@@ -360,6 +360,68 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     `)
   })
 
+  test('so is what others are shown', async () => {
+    const at = new Date(Date.now() - 3 * 86_400_000).toISOString()
+    const [name, namespace] = ['an-agent-of-some-length', 'a-namespace-of-its-own']
+    answers['GET /v1/agents'] = () => ({
+      agents: [
+        {
+          id: 'agt_1',
+          name,
+          namespace,
+          url: `https://${name}-${namespace}.agents.example.net`,
+          status: 'running',
+          step: null,
+          size: 'small',
+          region: 'icn',
+          release: { id: 'rel_1', number: 12 },
+          domains: [],
+          transfer: null,
+          suspendsAt: null,
+          snapshotDeletedAt: null,
+        },
+      ],
+    })
+    answers['GET /v1/keys'] = () => ({
+      keys: [
+        {
+          id: 'key_4k2x9wq7m1z8c5v3b6n0',
+          name: 'continuous integration',
+          prefix: 'actl_k_Ab12Cd',
+          scopes: ['agents:read', 'agents:write', 'domains:write'],
+          namespace,
+          createdAt: at,
+          expiresAt: null,
+          lastUsedAt: at,
+          revokedAt: null,
+        },
+      ],
+    })
+    const shown: string[] = []
+    for (const args of [
+      ['agents', 'list'],
+      ['keys', 'list'],
+    ]) {
+      const { code, screen } = await onTerminal(args, { AGENTCTL_API_KEY: 'actl_k_1' }).ended
+      expect(code, screen).toBe(0)
+      const lines = screen.replaceAll('\r', '').trimEnd().split('\n')
+      for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80)
+      shown.push(`$ agentctl ${args.join(' ')}`, ...lines)
+    }
+    expect(shown.join('\n')).toMatchInlineSnapshot(`
+      "$ agentctl agents list
+      NAME                     NAMESPACE               STATUS   RELEASE  SIZE
+      an-agent-of-some-length  a-namespace-of-its-own  running  12       small
+        url  https://an-agent-of-some-length-a-namespace-of-its-own.agents.example.net
+      $ agentctl keys list
+      ID                        KEY             EXPIRES  LAST USED
+      key_4k2x9wq7m1z8c5v3b6n0  actl_k_Ab12Cd…  never    3 days ago
+        name       continuous integration
+        scopes     agents:read,agents:write,domains:write
+        namespace  a-namespace-of-its-own"
+    `)
+  })
+
   test('CI is never asked, even on a terminal', async () => {
     const { code, screen } = await onTerminal(['login'], { CI: 'true' }).ended
     expect(code).toBe(2)
