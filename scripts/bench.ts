@@ -1,6 +1,8 @@
-import { readdirSync } from 'node:fs'
-import { availableParallelism, loadavg } from 'node:os'
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, readdirSync } from 'node:fs'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { parentOf } from '@agentctl/localcloud/process-identity.ts'
 import type { Figure } from '../test/bench/figures.ts'
 
 const folder = join(dirname(import.meta.dirname), 'test/bench')
@@ -12,6 +14,24 @@ const names = readdirSync(folder)
       name.endsWith('.bench.ts') && (wanted.length === 0 || wanted.some((word) => name.includes(word))),
   )
   .sort()
+
+// Whatever is started below has this folder in its environment, by which it is found and ended when we end, also by
+// kill -9. PostgreSQL runs as another user and passes through.
+const left = mkdtempSync(join(tmpdir(), 'agentctl-bench-'))
+chmodSync(left, 0o711)
+// The script that started us, and npm; where it is a shell that did, that may go before us.
+const starters = process.env.npm_lifecycle_event === 'bench' ? [process.ppid, parentOf(process.ppid)] : []
+spawn(
+  process.execPath,
+  [
+    '--disable-warning=ExperimentalWarning',
+    join(import.meta.dirname, 'bench-end.ts'),
+    left,
+    ...[process.pid, ...starters].map(String),
+  ],
+  { detached: true, stdio: 'ignore' },
+).unref()
+process.env.TMPDIR = left
 
 process.stdout.write(
   `Node ${process.version}, ${availableParallelism()} cores, load ${loadavg()[0]?.toFixed(2)}\n`,

@@ -206,7 +206,7 @@ export async function startServer(
       // A group of its own: Ctrl-C reaches us first, and we stop things in order.
       detached: true,
       stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH ?? '', ...environment },
+      env: { PATH: process.env.PATH ?? '', TMPDIR: process.env.TMPDIR, ...environment },
     })
     if (child.pid) keepFile(join(dataDir, SERVER_FILE), JSON.stringify(identifyProcess(child.pid) ?? null))
     const exited = new Promise<void>((resolve) => {
@@ -267,6 +267,18 @@ async function endLeftServer(dataDir: string, log: (line: string) => void): Prom
 function lastWords(logFile: string, since: number): string {
   const lines = readFileSync(logFile).subarray(since).toString().trim().split('\n').slice(-5)
   return lines.map((line) => `  ${line}`).join('\n')
+}
+
+/** A port from the environment. */
+export function portFrom(variable: string, fallback: number, command = 'npm start'): number {
+  const value = process.env[variable]
+  if (!value) return fallback
+  const port = Number(value)
+  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port
+  throw new StartError(
+    `${variable}=${value} is not a port.`,
+    `Use a number from 1024 to 65535: ${variable}=${fallback || 8787} ${command}`,
+  )
 }
 
 /** The port itself when it is free, or a free one for 0; taken is said before anything has been started. */

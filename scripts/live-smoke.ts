@@ -7,17 +7,20 @@ import { jsonLog } from '@agentctl/server/platform/log.ts'
 import { Secret } from '@agentctl/server/platform/secret.ts'
 import { type Machines, openMachines } from '@agentctl/server/providers/machines/vultr.ts'
 import { openTransport } from '@agentctl/server/providers/transport.ts'
-import { StartError, startCloud, startServer } from './cloud.ts'
+import { type CloudOptions, StartError, startCloud, startServer } from './cloud.ts'
+import { readSmokeSettings, type SmokeSettings } from './smoke-settings.ts'
 
 const USAGE = `Usage: npm run live-smoke
 
-  Deploys an agent on a real machine at Vultr, stops it to a snapshot, restores it, and deletes everything, with the
-  server, the client and the CLI of this checkout. Whatever ends it, nothing of it is left; what a killed one leaves,
+  Deploys an agent on a real machine at Vultr, stops it to a snapshot, restores
+  it, and deletes everything, with the server, the client and the CLI of this
+  checkout. Whatever ends it, nothing of it is left; what a killed one leaves,
   the next one finds by its tag.
 
 Environment:
   VULTR_API_KEY         the account that pays
-  LIVE_SMOKE_URL        an address that machines at Vultr reach and that leads to PORT of this machine
+  LIVE_SMOKE_URL        an https address that machines at Vultr reach and that
+                        leads to PORT of this machine
   LIVE_SMOKE_MAX_USD    what it may cost at most (0.10)
   PORT                  8797
   VULTR_BASE_URL        https://api.vultr.com
@@ -41,36 +44,30 @@ const LOOK_MS = 500
 const root = resolve(import.meta.dirname, '..')
 const dataDir = resolve(root, process.env.AGENTCTL_DATA_DIR || '.agentctl/live-smoke')
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
-const place = {
-  dataDir,
-  port: Number(process.env.PORT || '8797'),
-  routerPort: 0,
-  databaseUrl: process.env.DATABASE_URL,
-  log: say,
-}
 
 async function main(): Promise<number> {
   if (process.argv.length > 2) {
     process.stdout.write(USAGE)
     return process.argv[2] === '--help' ? 0 : 2
   }
-  const { VULTR_API_KEY: key, LIVE_SMOKE_URL: url } = process.env
-  const missing = [...(key ? [] : ['VULTR_API_KEY']), ...(url ? [] : ['LIVE_SMOKE_URL'])]
-  if (!key || !url) {
-    say(`Skipped: ${missing.join(' and ')} not set. Nothing was asked of Vultr.\n\n${USAGE}`)
-    return 0
-  }
-  const allowedUsd = Number(process.env.LIVE_SMOKE_MAX_USD || '0.10')
-  if (!(allowedUsd >= 0)) {
-    say('error: LIVE_SMOKE_MAX_USD must be a number of dollars, such as 0.10.')
+  let settings: SmokeSettings | undefined
+  try {
+    settings = readSmokeSettings(process.env)
+  } catch (error) {
+    tell(error)
     return 2
   }
-  const baseUrl = process.env.VULTR_BASE_URL || 'https://api.vultr.com'
+  if (!settings) {
+    say(`Skipped: VULTR_API_KEY and LIVE_SMOKE_URL not set. Nothing was asked of Vultr.\n\n${USAGE}`)
+    return 0
+  }
+  const { key, apiUrl, baseUrl, allowedUsd, port, databaseUrl } = settings
+  const place = { dataDir, port, routerPort: 0, databaseUrl, log: say }
   const transport = openTransport({ processors: [baseUrl], infrastructure: [] })
   const account = { baseUrl, apiKey: new Secret(key), environment: ENVIRONMENT }
   const machines = openMachines({ vultr: account }, { transport, log: jsonLog((line) => say(line.trim())) })
   const end = endings()
-  await takePlace()
+  await takePlace(place)
   try {
     await remove(machines, 'An earlier run left')
     const monthly = await machines.monthlyMicros(PLAN)
@@ -86,10 +83,10 @@ async function main(): Promise<number> {
       VULTR_API_KEY: key,
       VULTR_BASE_URL: baseUrl,
       VULTR_ENVIRONMENT: ENVIRONMENT,
-      API_URL: url.replace(/\/+$/, ''),
+      API_URL: apiUrl,
       WARM_MACHINES: '',
     }
-    return await smoke(serverSettings, machines, end)
+    return await smoke(place, serverSettings, machines, end)
   } finally {
     await remove(machines, 'Removed')
     rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
@@ -98,7 +95,7 @@ async function main(): Promise<number> {
 }
 
 /** Alone with its tag. A run that was killed left a server, which orders again whatever is removed: it ends first. */
-async function takePlace(): Promise<void> {
+async function takePlace(place: CloudOptions): Promise<void> {
   const wasThere = existsSync(dataDir)
   // Until this process ends.
   await lockFolder(dataDir)
@@ -132,7 +129,12 @@ function endings() {
   }
 }
 
-async function smoke(settings: Record<string, string>, machines: Machines, end: End): Promise<number> {
+async function smoke(
+  place: CloudOptions,
+  settings: Record<string, string>,
+  machines: Machines,
+  end: End,
+): Promise<number> {
   const cloud = await startCloud({ ...place, server: false })
   try {
     // Reached from outside while it runs: nobody there is an operator, and nobody moves its clock.
@@ -244,11 +246,15 @@ function runCli(args: string[], env: Record<string, string>, end: End): Promise<
   })
 }
 
+function tell(error: unknown): void {
+  say(`error: ${error instanceof Error ? error.message : String(error)}`)
+  if (error instanceof StartError || error instanceof Hindrance) say(`  ${error.fix}`)
+}
+
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    say(`error: ${error instanceof Error ? error.message : String(error)}`)
-    if (error instanceof StartError || error instanceof Hindrance) say(`  ${error.fix}`)
+    tell(error)
     process.exit(1)
   },
 )

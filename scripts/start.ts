@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FolderInUse, type FolderLock, lockFolder } from '@agentctl/localcloud/folder-lock.ts'
-import { StartError, startCloud } from './cloud.ts'
+import { portFrom, StartError, startCloud } from './cloud.ts'
 import { runMainJob } from './main-job.ts'
 
 const USAGE = `Usage: npm start [-- --once | --bare]
@@ -11,7 +11,8 @@ const USAGE = `Usage: npm start [-- --once | --bare]
   --once   stop after the job; exit 0 only if every step worked
   --bare   start the platform without the job
 
-Environment: PORT (8787), ROUTER_PORT (PORT + 1), HEALTH_PORT (none), AGENTCTL_DATA_DIR (.agentctl), DATABASE_URL
+Environment: PORT (8787), ROUTER_PORT (PORT + 1), HEALTH_PORT (none),
+AGENTCTL_DATA_DIR (.agentctl), DATABASE_URL
 `
 
 const root = resolve(import.meta.dirname, '..')
@@ -112,19 +113,6 @@ function earlierPort(dataDir: string): number | undefined {
   } catch {
     return undefined
   }
-}
-
-function portFrom(variable: string, fallback: number): number {
-  const value = process.env[variable]
-  if (!value) return fallback
-  const port = Number(value)
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw new StartError(
-      `${variable}=${value} is not a port.`,
-      `Use a number from 1024 to 65535: ${variable}=8787 npm start`,
-    )
-  }
-  return port
 }
 
 /** Files that may not be touched or find no room are the machine's trouble: said without a stack. */

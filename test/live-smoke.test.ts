@@ -99,7 +99,64 @@ test('without keys it asks nothing of anybody and says that it was skipped, and 
   expect(await dear.ended).toBe(1)
   expect(dear.said()).toBe('error: It would cost about $0.017, more than LIVE_SMOKE_MAX_USD=0.01.\n')
   expect(await ours.listOurs()).toEqual([])
+  for (const line of said().split('\n').slice(1)) expect(line.length).toBeLessThanOrEqual(80)
 })
+
+test('settings that cannot work are refused before anything is asked or started, and how to mend them is said', async () => {
+  const real = { VULTR_API_KEY: 'key', LIVE_SMOKE_URL: 'https://smoke.example.com' }
+  const said = async (settings: Record<string, string>): Promise<string> => {
+    const { said, ended } = run(settings)
+    expect(await ended, said()).toBe(2)
+    return said()
+  }
+  const answers: string[] = []
+  for (const settings of [
+    { LIVE_SMOKE_URL: 'https://smoke.example.com' },
+    { VULTR_API_KEY: 'key' },
+    { ...real, VULTR_API_KEY: 'key\n' },
+    { ...real, LIVE_SMOKE_URL: 'smoke.example.com' },
+    { ...real, LIVE_SMOKE_URL: 'https://smoke.example.com/path' },
+    { ...real, LIVE_SMOKE_URL: 'http://smoke.example.com' },
+    { ...real, LIVE_SMOKE_URL: 'https://localhost:8797' },
+    { ...real, LIVE_SMOKE_URL: 'https://192.168.0.7' },
+    { ...real, VULTR_BASE_URL: 'vultr' },
+    { ...real, LIVE_SMOKE_MAX_USD: 'ten' },
+    { ...real, PORT: '99999' },
+    { ...real, DATABASE_URL: 'mysql://127.0.0.1/x' },
+  ]) {
+    answers.push(await said(settings))
+  }
+  const lines = answers.join('').trim().split('\n')
+  expect(lines).toMatchInlineSnapshot(`
+    [
+      "error: VULTR_API_KEY is not set.",
+      "  Set it to a key of the account that pays.",
+      "error: LIVE_SMOKE_URL is not set.",
+      "  Set it to an address that leads to this machine: LIVE_SMOKE_URL=https://NAME",
+      "error: VULTR_API_KEY has white space in it.",
+      "  Set it to the key alone.",
+      "error: LIVE_SMOKE_URL is no plain address: 'smoke.example.com'",
+      "  Give scheme and name alone: LIVE_SMOKE_URL=https://NAME",
+      "error: LIVE_SMOKE_URL is no plain address: 'https://smoke.example.com/path'",
+      "  Give scheme and name alone: LIVE_SMOKE_URL=https://NAME",
+      "error: LIVE_SMOKE_URL is not https: credentials of machines would be readable.",
+      "  Use an https address, such as that of a tunnel: LIVE_SMOKE_URL=https://NAME",
+      "error: LIVE_SMOKE_URL leads to localhost: no machine at Vultr gets there.",
+      "  Use a public address, such as that of a tunnel: LIVE_SMOKE_URL=https://NAME",
+      "error: LIVE_SMOKE_URL leads to 192.168.0.7: no machine at Vultr gets there.",
+      "  Use a public address, such as that of a tunnel: LIVE_SMOKE_URL=https://NAME",
+      "error: VULTR_BASE_URL is no plain address: 'vultr'",
+      "  Give scheme and name alone: VULTR_BASE_URL=https://NAME",
+      "error: LIVE_SMOKE_MAX_USD=ten is no number of dollars.",
+      "  Use one such as LIVE_SMOKE_MAX_USD=0.10",
+      "error: PORT=99999 is not a port.",
+      "  Use a number from 1024 to 65535: PORT=8797 npm run live-smoke",
+      "error: DATABASE_URL must be a postgres:// URL.",
+      "  Correct it, or leave it out: then a database is started.",
+    ]
+  `)
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(80)
+}, 60_000)
 
 test('it deploys, snapshots, restores and deletes; what an earlier run left goes, what is of others stays', async () => {
   await ours.create(order('left-over'))

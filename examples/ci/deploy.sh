@@ -23,7 +23,7 @@ field() {
 # Exit codes say what happened; nothing here reads a message.
 explain() {
   case $1 in
-    1) echo "The release failed; what served before goes on serving." ;;
+    1) echo "The release failed, or another one is under way; what served before goes on serving." ;;
     2) echo "The folder or its agent.json is not valid." ;;
     4) echo "The key is missing, expired or not allowed to deploy here." ;;
     5) echo "Not enough credits, or a limit was reached." ;;

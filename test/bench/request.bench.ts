@@ -32,7 +32,12 @@ export default async function requests(): Promise<Figure[]> {
         process.execPath,
         ['--disable-warning=ExperimentalWarning', join(root, file), ...args],
         {
-          env: { PATH: process.env.PATH, ...environment, PORT: String(port) },
+          env: {
+            PATH: process.env.PATH,
+            TMPDIR: process.env.TMPDIR,
+            ...environment,
+            PORT: String(port),
+          },
           stdio: ['ignore', 'ignore', 'inherit'],
         },
       )

@@ -3,11 +3,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { isIPv4 } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { RUNNER_PORT } from '@agentctl/contract/runner-constants.ts'
 import { type Role, readConfig, readOwnerUrl } from '@agentctl/server/platform/config.ts'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { strictValidator } from './kubernetes-schema.ts'
 import { findings } from './manifest-rules.ts'
 import { environmentOf, type Manifest, parseManifests, podsOf, renderProduction } from './manifests.ts'
+import { edges } from './network-edges.ts'
 
 const specs = resolve(process.env.AGENTCTL_SPECS_DIR || join(import.meta.dirname, '../../../shared/specs'))
 const definitionsFile = join(specs, 'kubernetes-definitions.json')
@@ -98,6 +100,128 @@ describe.runIf(hasKubectl)('deploy/k3s', () => {
     })
     expect(named('Secret', secretName).type).toBe('kubernetes.io/tls')
     expect(named('Ingress', 'agents').spec.tls[0].secretName).toBe(secretName)
+  })
+
+  const traefik = 'pods app.kubernetes.io/name=traefik of namespaces kubernetes.io/metadata.name=kube-system'
+  const prometheus =
+    'pods app.kubernetes.io/name=prometheus of namespaces kubernetes.io/metadata.name=monitoring'
+  const names = 'pods k8s-app=kube-dns of namespaces kubernetes.io/metadata.name=kube-system'
+  const internet = '0.0.0.0/0 -10.0.0.0/8 -172.16.0.0/12 -192.168.0.0/16 -169.254.0.0/16 -100.64.0.0/10'
+  const privateNetwork = '10.64.0.0/20'
+  /** What each needs, and why; whoever opens more has to say so here. */
+  const allowed = [
+    // Visitors come by Traefik only; the worker and the migration are called by nobody.
+    `${traefik} -> api TCP 8787`,
+    `${traefik} -> router TCP 8788`,
+    ...['api', 'router', 'worker'].flatMap((role) => [
+      `${prometheus} -> ${role} TCP 9090`,
+      // The database, by its name.
+      `${role} -> ${names} UDP 53`,
+      `${role} -> ${names} TCP 53`,
+      `${role} -> ${privateNetwork} TCP 16751`,
+    ]),
+    `migrate -> ${names} UDP 53`,
+    `migrate -> ${names} TCP 53`,
+    `migrate -> ${privateNetwork} TCP 16751`,
+    // Providers, and the DNS of customers' names as everybody sees it: the api checks it when asked, the worker always.
+    ...['api', 'worker'].flatMap((role) =>
+      ['TCP 443', 'UDP 53', 'TCP 53'].map((port) => `${role} -> ${internet} ${port}`),
+    ),
+    `router -> ${privateNetwork} TCP ${RUNNER_PORT}`,
+  ].sort()
+
+  test('lets talk to each other who has to, and nobody else', () => {
+    expect(edges(manifests)).toEqual(allowed)
+    const { DATABASE_APP_URL = '' } = environmentOf(named('Deployment', 'api'), manifests)
+    expect(new URL(DATABASE_APP_URL).port).toBe('16751')
+    // A port that is told by a name that no container has would be none.
+    expect(edges(manifests).filter((edge) => /(TCP|UDP) [^\d]/.test(edge))).toEqual([])
+  })
+
+  test.each<[string, (get: (name: string) => Manifest, all: Manifest[]) => void]>([
+    [
+      'all namespaces for one',
+      (get) => {
+        get('from-the-edge').spec.ingress[0].from[0].namespaceSelector = {}
+      },
+    ],
+    [
+      'all pods for one',
+      (get) => {
+        delete get('from-monitoring').spec.ingress[0].from[0].podSelector
+      },
+    ],
+    [
+      'nobody named, who is everybody',
+      (get) => {
+        delete get('from-the-edge').spec.ingress[0].from
+      },
+    ],
+    [
+      'one more who is named',
+      (get) => {
+        get('from-the-edge').spec.ingress[0].from.push({ podSelector: {} })
+      },
+    ],
+    [
+      'all addresses for those of the private network',
+      (get) => {
+        get('to-machines').spec.egress[0].to[0].ipBlock.cidr = '0.0.0.0/0'
+      },
+    ],
+    [
+      'private addresses with the internet',
+      (get) => {
+        get('to-providers').spec.egress[0].to[0].ipBlock.except.pop()
+      },
+    ],
+    [
+      'all ports for one',
+      (get) => {
+        delete get('from-the-edge').spec.ingress[0].ports
+      },
+    ],
+    [
+      'a range of ports for one',
+      (get) => {
+        get('to-machines').spec.egress[0].ports[0].endPort = 65535
+      },
+    ],
+    [
+      'more pods of ours',
+      (get) => {
+        get('to-providers').spec.podSelector = {}
+      },
+    ],
+    [
+      'a policy that opens everything',
+      (_, all) => {
+        const metadata = { name: 'open', namespace: 'agentctl' }
+        all.push({ kind: 'NetworkPolicy', metadata, spec: { podSelector: {}, ingress: [{}] } })
+      },
+    ],
+    [
+      'no policy that denies',
+      (get) => {
+        get('deny-all').spec.policyTypes = ['Ingress']
+        get('names-and-database').spec.podSelector.matchLabels = { a: 'b' }
+      },
+    ],
+    [
+      'the network of the node for its own',
+      (_, all) => {
+        const worker = all.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'worker')
+        podsOf(worker).spec.hostNetwork = true
+      },
+    ],
+  ])('a policy that is too wide is found: %s', (_, change) => {
+    const copies = structuredClone(manifests)
+    change(
+      (name) => copies.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === name),
+      copies,
+    )
+    const found = edges(copies)
+    expect(found.filter((edge) => !allowed.includes(edge))).not.toEqual([])
   })
 
   test('names nodes one by one as those whom machines let in: other addresses of their network are of machines', () => {

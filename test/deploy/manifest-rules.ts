@@ -137,7 +137,7 @@ const matches = (wanted: Labels | undefined, labels: Labels = {}): boolean =>
   Object.keys(wanted).length > 0 &&
   Object.entries(wanted).every(([key, value]) => labels[key] === value)
 
-const selects = (selector: Manifest, labels: Labels): boolean =>
+export const selects = (selector: Manifest, labels: Labels): boolean =>
   Object.entries<string>(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value) &&
   (selector.matchExpressions ?? []).every(
     ({ key, operator, values }: Manifest) => operator === 'In' && values.includes(labels[key]),

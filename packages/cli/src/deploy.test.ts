@@ -60,7 +60,7 @@ beforeEach(async () => {
       return {
         agent: { name: 'bot', namespace: 'demo', url: null, exists: false },
         changes: ['make a machine of size small', 'deploy release 1'],
-        domains: { attach: [], keep: [] },
+        domains: { attach: [], refused: [], keep: [] },
         upload: {
           files: files.length,
           missing: missing.map(({ sha256 }) => sha256),
@@ -328,16 +328,6 @@ describe('what an agent may cost', () => {
       }
     `)
   })
-
-  test('a plan says when the credits are too few for a deploy', async () => {
-    const plan = answers['POST /v1/deploys/plan']
-    answers['POST /v1/deploys/plan'] = async (asked) => ({
-      ...((await plan?.(asked)) as DeployPlan),
-      balance: { creditsMicros: '10000', runwaySeconds: 1800 },
-    })
-    const { stdout } = await machine.run(['deploy', 'bot', '--dry-run'], { env })
-    expect(stdout).toContain('Credits: $0.01, enough for 30 min (a deploy needs an hour and a bit)\n')
-  })
 })
 
 describe('--dry-run', () => {
@@ -365,6 +355,42 @@ describe('--dry-run', () => {
     const json = await machine.run(['deploy', 'bot', '--dry-run', '--json'], { env })
     expect({ code: json.code, stderr: json.stderr }).toEqual({ code: 3, stderr: '' })
     expect(JSON.parse(json.stdout).changes).toHaveLength(2)
+  })
+
+  test('is refused where the deploy would be, with its exit code', async () => {
+    answers['POST /v1/deploys/plan'] = () =>
+      refusal('insufficient_credits', 'To run bot needs $0.025; $0.025 are missing.')
+    const dry = await machine.run(['deploy', 'bot', '--dry-run'], { env })
+    expect(dry).toEqual(await machine.run(['deploy', 'bot'], { env }))
+    expect(dry).toMatchObject({ code: 5, stdout: '' })
+  })
+
+  test('says which names of agent.json will not be attached, which stops no deploy', async () => {
+    const plan = answers['POST /v1/deploys/plan']
+    answers['POST /v1/deploys/plan'] = async (asked) => {
+      const answer = (await plan?.(asked)) as DeployPlan
+      const refused = [
+        {
+          hostname: 'co.uk',
+          code: 'invalid_hostname',
+          message: 'co.uk is a public suffix.',
+          fix: 'Give a name of your own such as bot.example.com.',
+        },
+      ]
+      return { ...answer, changes: [], domains: { attach: ['co.uk'], refused, keep: [] } }
+    }
+    const { code, stdout } = await machine.run(['deploy', 'bot', '--dry-run'], { env })
+    expect({ code, start: stdout.split('\n').slice(0, 4) }).toMatchInlineSnapshot(`
+      {
+        "code": 0,
+        "start": [
+          "bot in demo is up to date.",
+          "  The domain co.uk will not be attached: co.uk is a public suffix. Give a name",
+          "    of your own such as bot.example.com.",
+          "  Upload: 2 of 2 files, 45 B",
+        ],
+      }
+    `)
   })
 
   test('is exit 0 when nothing would', async () => {

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { exitCodeOf, type Failure } from './failure.ts'
+import { WIDTH } from './wrapped-text.ts'
 
 export interface Stream {
   write(text: string): unknown
@@ -45,10 +46,11 @@ export function createOutput({ json, quiet, debug, color, stdout, stderr }: Outp
     json,
     style,
 
-    /** The result of a command: the value for programs, the sentence (or lines of a table) for people. */
-    result<T>(value: T, sentence: string | ((value: T) => string)) {
+    /** The result of a command: the value for programs, the sentence (or lines of a table, no wider than this) for people. */
+    result<T>(value: T, sentence: string | ((value: T, width: number) => string)) {
       if (json) return printDocument(value)
-      const text = typeof sentence === 'string' ? sentence : sentence(value)
+      const width = stdout.isTTY ? stdout.columns || WIDTH : Number.POSITIVE_INFINITY
+      const text = typeof sentence === 'string' ? sentence : sentence(value, width)
       if (text !== '') stdout.write(`${text}\n`)
     },
 

@@ -79,6 +79,20 @@ describe('agents stop', () => {
     expect(asked).toMatchObject({ params: { agent: 'bot' }, query: { namespace: 'demo' } })
   })
 
+  test('promises no snapshot that is not there yet', async () => {
+    answers['POST /v1/agents/:agent/stop'] = () => ({ ...agent, step: 'Its files are being copied' })
+    expect(await run('stop', 'bot')).toMatchInlineSnapshot(`
+      {
+        "code": 0,
+        "stderr": "Its files are being copied. See how far it is: agentctl agents show bot
+      Its address, secrets and configuration stay. To bring it back: agentctl agents start bot
+      ",
+        "stdout": "bot is stopped; a snapshot will keep its files, for $0.001 an hour.
+      ",
+      }
+    `)
+  })
+
   test('is done when the service says that it is stopped', async () => {
     answers['POST /v1/agents/:agent/stop'] = () => ({ ...agent, status: 'running' })
     let asks = 0

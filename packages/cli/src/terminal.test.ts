@@ -132,7 +132,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     answers['POST /v1/deploys/plan'] = () => ({
       agent: { name: 'bot', namespace: 'demo', url: null, exists: false },
       changes: ['make a machine'],
-      domains: { attach: [], keep: [] },
+      domains: { attach: [], refused: [], keep: [] },
       upload: { files: 1, missing: [], missingBytes: 0 },
       price: { hourlyMicros: '20000' },
       balance: { creditsMicros: '0', runwaySeconds: null },
@@ -174,6 +174,252 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     await session.shows('Looking…')
     session.child.stdin?.write('\u0003')
     expect(await session.ended).toMatchObject({ code: 130 })
+  })
+
+  test('what operators are shown is no wider than the terminal; a pipe gets one line a row', async () => {
+    const at = '2026-11-20T10:00:00.000Z'
+    const lately = new Date(Date.now() - 3 * 86_400_000).toISOString()
+    const account = 'acc_4k2x9wq7m1z8c5v3b6n0'
+    const reason = 'Port scans from three of its machines, as the provider of machines tells us.'
+    const hash = 'a'.repeat(64)
+    answers['GET /v1/operator/operations'] = () => ({
+      operations: [
+        {
+          id: 'op_4k2x9wq7m1z8c5v3b6n0',
+          kind: 'remove-machine',
+          subject: 'mch_4k2x9wq7m1z8c5v3b6n0',
+          step: 'deleting',
+          attempts: 41,
+          createdAt: lately,
+          lastError: 'Problem provider_unavailable at visitRemoval machine-removal.ts:41',
+        },
+      ],
+    })
+    answers['GET /v1/operator/acts'] = () => ({
+      acts: [
+        { id: 'act_1', at, operator: 'alice', act: 'setStanding', outcome: '200', subject: account, reason },
+        {
+          id: 'act_2',
+          at,
+          operator: 'bob',
+          act: 'listOperations',
+          outcome: '200',
+          subject: '',
+          reason: null,
+        },
+      ],
+    })
+    answers['GET /v1/operator/card-payments'] = () => ({
+      payments: [
+        {
+          id: 'pi_3QabcdEFGHijklMN0opqRSTU',
+          checkout: 'chk_4k2x9wq7m1z8c5v3b6n0',
+          account,
+          state: 'mismatched',
+          askedMicros: '26000000',
+          received: { amount: '2500', currency: 'usd' },
+          refund: { state: 'refused', amountMicros: null },
+          paidAt: at,
+        },
+      ],
+    })
+    const payment = {
+      id: `8453:0x${hash}:0`,
+      chain: 'base',
+      txHash: `0x${hash}`,
+      sender: '0x52908400098527886e0f7030069857d2e4169ee7',
+      amountMicros: '12000000',
+      state: 'unclaimed' as const,
+      account: null,
+      returnedBy: null,
+      seenAt: lately,
+    }
+    answers['GET /v1/operator/payments'] = () => ({ payments: [payment] })
+    answers['GET /v1/operator/requests'] = () => ({
+      requests: [
+        {
+          at,
+          requestId: 'req_4k2x9wq7m1z8c5v3b6n0',
+          route: 'POST /v1/agents/:agent/contents',
+          status: 200,
+          durationMs: 12,
+          credentialId: 'key_4k2x9wq7m1z8c5v3b6n0',
+        },
+      ],
+    })
+    answers['GET /v1/operator/rights-requests'] = () => ({
+      requests: [
+        {
+          id: 'rrq_4k2x9wq7m1z8c5v3b6n0',
+          kind: 'correct',
+          cameBy: 'phone',
+          account,
+          receivedAt: at,
+          dueAt: at,
+          isOverdue: true,
+          answeredAt: null,
+          outcome: null,
+        },
+      ],
+      overdue: 0,
+    })
+    answers['GET /v1/operator/warm-machines'] = () => ({
+      sizes: [
+        {
+          size: 'medium',
+          wanted: 20,
+          warm: 0,
+          making: 0,
+          leaving: 0,
+          monthlyMicros: '0',
+          held: { reason: 'sold_out', until: at },
+        },
+      ],
+      spentMicros: '0',
+      budgetMicros: null,
+    })
+    answers['POST /v1/operator/accounts/find'] = () => ({
+      id: account,
+      createdAt: lately,
+      creditsMicros: '12000000',
+      loginMethods: ['phone', 'wallet'],
+      standing: {
+        state: 'suspended',
+        reason,
+        since: at,
+        machinesMax: 2,
+        hourlyMaxMicros: '100000',
+        monthlyMaxMicros: null,
+      },
+    })
+    const env = { AGENTCTL_OPERATOR_TOKEN: `actl_o_${'A'.repeat(36)}` }
+    const shown: string[] = []
+    for (const args of [
+      ['operations'],
+      ['log'],
+      ['cards'],
+      ['payments'],
+      ['requests', account],
+      ['rights'],
+      ['warm'],
+      ['find', account],
+    ]) {
+      const { code, screen } = await onTerminal(['operator', ...args], env).ended
+      expect(code, screen).toBe(0)
+      const lines = screen.replaceAll('\r', '').trimEnd().split('\n')
+      for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80)
+      shown.push(`$ agentctl operator ${args.join(' ')}`, ...lines)
+      const piped = await machine.run(['operator', ...args], { env: { ...env, AGENTCTL_API_URL: api.url } })
+      if (args[0] === 'payments') expect(piped.stdout.trim().split('\n')).toHaveLength(2)
+    }
+    expect(shown.join('\n')).toMatchInlineSnapshot(`
+      "$ agentctl operator operations
+      KIND            STEP      ATTEMPTS  BEGUN       OPERATION
+      remove-machine  deleting  41        3 days ago  op_4k2x9wq7m1z8c5v3b6n0
+        subject     mch_4k2x9wq7m1z8c5v3b6n0
+        last error  Problem provider_unavailable at visitRemoval machine-removal.ts:41
+      $ agentctl operator log
+      AT                        OPERATOR  ACT             OUTCOME
+      2026-11-20T10:00:00.000Z  alice     setStanding     200
+        about  acc_4k2x9wq7m1z8c5v3b6n0
+        why    Port scans from three of its machines, as the provider of machines
+               tells us.
+      2026-11-20T10:00:00.000Z  bob       listOperations  200
+      $ agentctl operator cards
+      STATE       ASKED   CAME      REFUND        ACCOUNT
+      mismatched  $26.00  2500 usd  refused, all  acc_4k2x9wq7m1z8c5v3b6n0
+        payment  pi_3QabcdEFGHijklMN0opqRSTU
+      $ agentctl operator payments
+      STATE      AMOUNT  SEEN        SENDER
+      unclaimed  $12.00  3 days ago  0x52908400098527886e0f7030069857d2e4169ee7
+        payment
+          8453:0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:0
+      $ agentctl operator requests acc_4k2x9wq7m1z8c5v3b6n0
+      AT                        REQUEST                   STATUS  MS
+      2026-11-20T10:00:00.000Z  req_4k2x9wq7m1z8c5v3b6n0  200     12
+        endpoint  POST /v1/agents/:agent/contents
+        by        key_4k2x9wq7m1z8c5v3b6n0
+      $ agentctl operator rights
+      REQUEST                   KIND     CAME BY  RECEIVED    STATE
+      rrq_4k2x9wq7m1z8c5v3b6n0  correct  phone    2026-11-20  OVERDUE since 2026-11-20
+        account  acc_4k2x9wq7m1z8c5v3b6n0
+      $ agentctl operator warm
+      SIZE    WANTED  WARM  MAKING  LEAVING  A MONTH
+      medium  20      0     0       0        $0.00
+        held  sold out until 2026-11-20T10:00:00.000Z
+
+      This month: $0.00 without a limit.
+      $ agentctl operator find acc_4k2x9wq7m1z8c5v3b6n0
+      account     acc_4k2x9wq7m1z8c5v3b6n0
+      made        3 days ago
+      credits     $12.00
+      logs in by  phone, wallet
+      standing    suspended: Port scans from three of its machines, as the provider of
+                  machines tells us.
+      may have    2 machines, $0.10 an hour"
+    `)
+  })
+
+  test('so is what others are shown', async () => {
+    const at = new Date(Date.now() - 3 * 86_400_000).toISOString()
+    const [name, namespace] = ['an-agent-of-some-length', 'a-namespace-of-its-own']
+    answers['GET /v1/agents'] = () => ({
+      agents: [
+        {
+          id: 'agt_1',
+          name,
+          namespace,
+          url: `https://${name}-${namespace}.agents.example.net`,
+          status: 'running',
+          step: null,
+          size: 'small',
+          region: 'icn',
+          release: { id: 'rel_1', number: 12 },
+          domains: [],
+          transfer: null,
+          suspendsAt: null,
+          snapshotDeletedAt: null,
+        },
+      ],
+    })
+    answers['GET /v1/keys'] = () => ({
+      keys: [
+        {
+          id: 'key_4k2x9wq7m1z8c5v3b6n0',
+          name: 'continuous integration',
+          prefix: 'actl_k_Ab12Cd',
+          scopes: ['agents:read', 'agents:write', 'domains:write'],
+          namespace,
+          createdAt: at,
+          expiresAt: null,
+          lastUsedAt: at,
+          revokedAt: null,
+        },
+      ],
+    })
+    const shown: string[] = []
+    for (const args of [
+      ['agents', 'list'],
+      ['keys', 'list'],
+    ]) {
+      const { code, screen } = await onTerminal(args, { AGENTCTL_API_KEY: 'actl_k_1' }).ended
+      expect(code, screen).toBe(0)
+      const lines = screen.replaceAll('\r', '').trimEnd().split('\n')
+      for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80)
+      shown.push(`$ agentctl ${args.join(' ')}`, ...lines)
+    }
+    expect(shown.join('\n')).toMatchInlineSnapshot(`
+      "$ agentctl agents list
+      NAME                     NAMESPACE               STATUS   RELEASE  SIZE
+      an-agent-of-some-length  a-namespace-of-its-own  running  12       small
+        url  https://an-agent-of-some-length-a-namespace-of-its-own.agents.example.net
+      $ agentctl keys list
+      ID                        KEY             EXPIRES  LAST USED
+      key_4k2x9wq7m1z8c5v3b6n0  actl_k_Ab12Cd…  never    3 days ago
+        name       continuous integration
+        scopes     agents:read,agents:write,domains:write
+        namespace  a-namespace-of-its-own"
+    `)
   })
 
   test('CI is never asked, even on a terminal', async () => {

@@ -110,6 +110,14 @@ export const DeployRequest = z.strictObject({
 })
 export type DeployRequest = z.infer<typeof DeployRequest>
 
+const RefusedName = z.strictObject({
+  hostname: z.string(),
+  code: z.string(),
+  message: z.string(),
+  fix: z.string(),
+})
+export type RefusedName = z.infer<typeof RefusedName>
+
 export const DeployPlan = z.strictObject({
   agent: z.strictObject({
     name: z.string(),
@@ -119,8 +127,15 @@ export const DeployPlan = z.strictObject({
   }),
   /** Sentences, in the order of what would happen. */
   changes: z.array(z.string()),
-  /** Names of agent.json to be attached, and those that stay although it does not name them any more. */
-  domains: z.strictObject({ attach: z.array(z.string()), keep: z.array(z.string()) }),
+  /**
+   * Names of agent.json to be attached, those of them that would be refused, and names that stay although it does not
+   * name them any more.
+   */
+  domains: z.strictObject({
+    attach: z.array(z.string()),
+    refused: z.array(RefusedName),
+    keep: z.array(z.string()),
+  }),
   upload: z.strictObject({ files: z.int(), missing: z.array(Sha256), missingBytes: z.int() }),
   price: Price,
   balance: Balance,
@@ -149,6 +164,15 @@ export type LogRecord = z.infer<typeof LogRecord>
 const inNamespace = z.strictObject({ namespace: Name.optional() })
 const read = { scope: 'agents:read', role: 'viewer' } as const
 const write = { scope: 'agents:write', role: 'developer' } as const
+
+const deployRefusals = [
+  'deploy_in_progress',
+  'agent_limit',
+  'insufficient_credits',
+  'spend_limit',
+  'account_suspended',
+  'invalid_config',
+] as const
 
 export const agentEndpoints = defineEndpoints({
   'GET /v1/agents': {
@@ -226,12 +250,12 @@ export const agentEndpoints = defineEndpoints({
   },
   'POST /v1/deploys/plan': {
     id: 'planDeploy',
-    summary: 'What a deploy would do and cost, without doing it',
+    summary: 'What a deploy would do and cost, without doing it; refused where the deploy would be',
     access: write,
     body: DeployRequest,
     bodyBytesMax: MANIFEST_BYTES_MAX,
     response: DeployPlan,
-    problems: ['invalid_config'],
+    problems: deployRefusals,
   },
   'POST /v1/blobs': {
     id: 'uploadBlobs',
@@ -249,15 +273,7 @@ export const agentEndpoints = defineEndpoints({
     body: DeployRequest,
     bodyBytesMax: MANIFEST_BYTES_MAX,
     response: z.strictObject({ agent: Agent, release: Release, price: Price, balance: Balance }),
-    problems: [
-      'blobs_missing',
-      'deploy_in_progress',
-      'agent_limit',
-      'insufficient_credits',
-      'spend_limit',
-      'account_suspended',
-      'invalid_config',
-    ],
+    problems: ['blobs_missing', ...deployRefusals],
     idempotencyKey: true,
   },
   'GET /v1/agents/:agent/releases': {

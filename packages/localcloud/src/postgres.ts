@@ -322,7 +322,12 @@ function processOptions({ binaries, user }: Cluster) {
     // Of its own session, so that Ctrl-C reaches only us and we stop things in order.
     detached: true,
     cwd: '/',
-    env: { PATH: process.env.PATH, LC_ALL: 'C', LD_LIBRARY_PATH: binaries.libraryPath },
+    env: {
+      PATH: process.env.PATH,
+      TMPDIR: process.env.TMPDIR,
+      LC_ALL: 'C',
+      LD_LIBRARY_PATH: binaries.libraryPath,
+    },
     ...(user ? { uid: user.uid, gid: user.gid } : {}),
   }
 }

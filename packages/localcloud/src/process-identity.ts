@@ -32,6 +32,15 @@ export function isRunning(identity: ProcessIdentity): boolean {
   return now?.startedAtTicks === identity.startedAtTicks && now.bootId === identity.bootId
 }
 
+/** 0 for none, and for a process that is gone. */
+export function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
 export function commandLine(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1)

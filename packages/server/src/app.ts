@@ -7,6 +7,7 @@ import { cardRoutes } from './billing/card-routes.ts'
 import { billingRoutes } from './billing/routes.ts'
 import { docsPage } from './console/docs-page.ts'
 import type { Deps } from './deps.ts'
+import { refusedNames } from './domains/domains.ts'
 import { domainRoutes } from './domains/routes.ts'
 import { callerGate } from './identity/access.ts'
 import { identityRoutes } from './identity/routes.ts'
@@ -50,7 +51,7 @@ export function createApp(
   identityRoutes(api, { ...deps, policyDayAt })
   billingRoutes(api, deps, stopping)
   cardRoutes(api, deps, stopping)
-  agentRoutes(api, deps, stopping)
+  agentRoutes(api, deps, stopping, refusedNames(deps))
   domainRoutes(api, deps, stopping)
   rightsRoutes(api, deps)
   operatorRoutes(api, deps)

@@ -170,14 +170,16 @@ function headline(
   return `${agent.exists ? 'Deploying' : 'New agent'} ${agent.name} in ${agent.namespace}${found} · ${size}, ${dollars(price.hourlyMicros)} an hour${runway}`
 }
 
-function describePlan({ agent, changes, upload, price, balance, timeline }: DeployPlan): string {
+function describePlan({ agent, changes, domains, upload, price, balance, timeline }: DeployPlan): string {
   const now = new Date()
-  const steps = changes.flatMap((change) =>
-    wrap(change, WIDTH - 4).map((line, index) => `${index === 0 ? '  ' : '    '}${line}`),
+  const refused = domains.refused.map(
+    ({ hostname, message, fix }) => `The domain ${hostname} will not be attached: ${message} ${fix}`,
+  )
+  const steps = [...changes, ...refused].flatMap((step) =>
+    wrap(step, WIDTH - 4).map((line, index) => `${index === 0 ? '  ' : '    '}${line}`),
   )
   const { runwaySeconds } = balance
   const runway = runwaySeconds === null ? '' : `, enough for ${roughly(runwaySeconds)}`
-  const scarce = runwaySeconds !== null && runwaySeconds < 3600 ? ' (a deploy needs an hour and a bit)' : ''
   return [
     changes.length === 0
       ? `${agent.name} in ${agent.namespace} is up to date.`
@@ -185,7 +187,7 @@ function describePlan({ agent, changes, upload, price, balance, timeline }: Depl
     ...steps,
     `  Upload: ${upload.missing.length} of ${upload.files} files, ${sized(upload.missingBytes)}`,
     `  Price: ${dollars(price.hourlyMicros)} an hour while it runs`,
-    `  Credits: ${dollars(balance.creditsMicros)}${runway}${scarce}`,
+    `  Credits: ${dollars(balance.creditsMicros)}${runway}`,
     ...(timeline.length === 0
       ? []
       : [

@@ -57,7 +57,7 @@ const domainOf = (hostname: string, status: Domain['status'] = 'pending'): Domai
 let machine: Machine
 let api: FakeApi
 let answers: Answers
-let domains: DeployPlan['domains']
+let domains: Pick<DeployPlan['domains'], 'attach' | 'keep'>
 beforeEach(async () => {
   machine = await newMachine()
   mkdirSync(join(machine.home, 'bot'))
@@ -66,7 +66,7 @@ beforeEach(async () => {
     'POST /v1/deploys/plan': () => ({
       agent: { name: 'bot', namespace: 'demo', url: agent.url, exists: true },
       changes: ['Files: 0 added, 1 changed, 0 removed.'],
-      domains,
+      domains: { ...domains, refused: [] },
       upload: { files: 1, missing: [], missingBytes: 0 },
       price,
       balance,

@@ -17,7 +17,7 @@ export type Attached =
 export async function attachDomains(
   ctx: Context,
   agentId: string,
-  { attach, keep }: DeployPlan['domains'],
+  { attach, keep }: Pick<DeployPlan['domains'], 'attach' | 'keep'>,
 ): Promise<Attached[]> {
   for (const name of keep) {
     ctx.out.notice(

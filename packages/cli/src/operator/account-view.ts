@@ -3,21 +3,21 @@ import { dollars } from '../money.ts'
 import { pairs } from '../table.ts'
 import { relative } from '../times.ts'
 
-export const describeAccount = ({
-  id,
-  createdAt,
-  creditsMicros,
-  loginMethods,
-  standing,
-}: FoundAccount): string =>
-  pairs([
-    ['account', id],
-    ['made', relative(createdAt, new Date())],
-    ['credits', dollars(creditsMicros)],
-    ['logs in by', loginMethods.join(', ') || 'nothing'],
-    ['standing', standing && standing.state !== 'good' ? `${standing.state}: ${standing.reason}` : 'good'],
-    ['may have', standing ? capsOf(standing) : null],
-  ])
+export const describeAccount = (
+  { id, createdAt, creditsMicros, loginMethods, standing }: FoundAccount,
+  width: number,
+): string =>
+  pairs(
+    [
+      ['account', id],
+      ['made', relative(createdAt, new Date())],
+      ['credits', dollars(creditsMicros)],
+      ['logs in by', loginMethods.join(', ') || 'nothing'],
+      ['standing', standing && standing.state !== 'good' ? `${standing.state}: ${standing.reason}` : 'good'],
+      ['may have', standing ? capsOf(standing) : null],
+    ],
+    width,
+  )
 
 function capsOf(standing: NonNullable<FoundAccount['standing']>): string | null {
   const { machinesMax, hourlyMaxMicros, monthlyMaxMicros } = standing

@@ -11,9 +11,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { identifyProcess, isRunning, type ProcessIdentity, signal } from '../process-identity.ts'
+import { endProcessesOf } from '../stray-processes.ts'
 import { findUser, type UnixUser } from '../unprivileged-user.ts'
 import { waitUntil } from '../wait-until.ts'
-import { endProcessesOf } from './stray-processes.ts'
 
 /** Folders of a machine that are its disk; the rest of its file system is the host's, read-only. */
 const DISK_FOLDERS = ['opt', 'var', 'home', 'root', 'srv', 'tmp']

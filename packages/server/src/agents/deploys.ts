@@ -10,8 +10,8 @@ import { onceForKey } from '../platform/idempotency.ts'
 import { Problem } from '../platform/problem.ts'
 import { makeSureOfAgent, viewOf } from './agents.ts'
 import { contentsOf, missingContents, touchContents } from './files.ts'
-import { lockMeans, setSpendCaps } from './lifecycle-store.ts'
-import { requireMeansFor } from './means.ts'
+import { lockMeans, type SpendCaps, setSpendCaps } from './lifecycle-store.ts'
+import { type AgentOfMeans, requireMeansFor } from './means.ts'
 import { beginRelease, releaseView } from './releases.ts'
 import { findAgentById } from './store.ts'
 
@@ -27,8 +27,19 @@ export function checkEnvironment(names: readonly string[]): void {
   }
 }
 
-function microsOf(value: string | null | undefined): bigint | null | undefined {
-  return typeof value === 'string' ? BigInt(value) : value
+function capsOf({ maxHourlyMicros, maxTotalMicros }: DeployRequest): SpendCaps {
+  const micros = (value: string | null | undefined) => (typeof value === 'string' ? BigInt(value) : value)
+  return { maxHourlyMicros: micros(maxHourlyMicros), maxTotalMicros: micros(maxTotalMicros) }
+}
+
+/** Refuses what its account cannot pay for, or may not have, by the caps that the agent would then have. */
+export async function requireMeansToDeploy(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  agent: AgentOfMeans,
+  request: DeployRequest,
+): Promise<void> {
+  const { maxHourlyMicros = agent.maxHourlyMicros, maxTotalMicros = agent.maxTotalMicros } = capsOf(request)
+  await requireMeansFor(deps, { ...agent, maxHourlyMicros, maxTotalMicros }, request.config.size)
 }
 
 /** Records a release of files that are all there, and the operation that brings it to a machine. */
@@ -58,19 +69,7 @@ export async function deploy(
         size: request.config.size,
         now,
       })
-      const caps = {
-        maxHourlyMicros: microsOf(request.maxHourlyMicros),
-        maxTotalMicros: microsOf(request.maxTotalMicros),
-      }
-      await requireMeansFor(
-        deps,
-        {
-          ...agent,
-          maxHourlyMicros: caps.maxHourlyMicros === undefined ? agent.maxHourlyMicros : caps.maxHourlyMicros,
-          maxTotalMicros: caps.maxTotalMicros === undefined ? agent.maxTotalMicros : caps.maxTotalMicros,
-        },
-        request.config.size,
-      )
+      await requireMeansToDeploy(deps, agent, request)
       await touchContents(tx, account, contents, { now, unlessSince: secondsAfter(now, -DAY_SECONDS) })
       const missing = await missingContents(tx, account, contents)
       if (missing.length > 0) {
@@ -85,7 +84,7 @@ export async function deploy(
         now,
       })
       // Not before: the operation is locked first, then the agent, here as everywhere.
-      await setSpendCaps(tx, agent.id, caps)
+      await setSpendCaps(tx, agent.id, capsOf(request))
       const begun = (await findAgentById(tx, agent.id)) ?? agent
       // By the jobs role: a member who deploys sees how long the owner's credits last, and nothing else of them.
       const quoted = await quote(deps.db.jobs, {

@@ -4,6 +4,7 @@ import { secondsAfter } from '../platform/clock.ts'
 import { type Lease, type Operation, type Outcome, startOperation } from '../platform/operations.ts'
 import { newToken, tokenHash } from '../platform/tokens.ts'
 import { lockAgent, setAgentHealth } from './lifecycle-store.ts'
+import { tellFilesLost } from './lost-files.ts'
 import {
   findMachine,
   listMachines,
@@ -113,6 +114,7 @@ async function replace(
     const live = agent?.releaseId ? await findRelease(db.jobs, agent.releaseId) : undefined
     if (!agent || !live || (await listMachines(tx, agent.id)).length > 0) return 'settled'
     await setAgentHealth(tx, agent.id, 'failing')
+    await tellFilesLost(tx, agent, { next: 'comes back', now })
     await beginRelease(tx, agent, { config: live.config, content: { repeating: live }, now })
     return 'settled'
   })

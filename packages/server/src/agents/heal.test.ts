@@ -75,6 +75,13 @@ test('a machine that is gone at the provider is replaced, and its release runs o
   const next = await cloud.machineOf(agent.id, machine)
   expect(next).toBeInstanceOf(TestMachine)
   expect(await status(alice)).toBe('failing')
+  expect(await cloud.sql`select message, next from notices where account_id = ${alice.account}`).toEqual([
+    {
+      message:
+        'The machine of hello was lost at our provider, and its files with it. Its configuration, secrets and last release are kept: it comes back on another machine, with an empty disk.',
+      next: 'agentctl agents show hello',
+    },
+  ])
   const [row] = await cloud.sql<{ id: string; repeats: string }[]>`
     select id, repeats from releases where agent_id = ${agent.id} and status in ('pending', 'starting')`
   expect(row?.repeats).toBe(release.id)

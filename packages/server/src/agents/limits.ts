@@ -6,6 +6,8 @@ export const NEW_ACCOUNT_DAYS = 7
 export const RELEASE_BYTES_MAX = 1024 ** 3
 /** All uploads that an account keeps. */
 export const ACCOUNT_BYTES_MAX = 20 * 1024 ** 3
+/** The same before its first payment: accounts are to be had for nothing, and storage is not. */
+export const UNPAID_ACCOUNT_BYTES_MAX = 1024 ** 3
 /** One blob, as the manifest allows it. */
 export const BLOB_BYTES_MAX = 512 * 1024 ** 2
 export const SECRETS_PER_AGENT = 200

@@ -51,13 +51,18 @@ async function requireRoomForMachine(
   )
 }
 
+export type AgentOfMeans = Pick<
+  AgentRow,
+  'id' | 'name' | 'ownerAccountId' | 'maxHourlyMicros' | 'maxTotalMicros'
+>
+
 /**
  * Refuses what the credits of its account, the limits of the account or the caps of the agent do not allow. Read by
  * the jobs role, since a member who deploys may not look into the owner's books. The caller has the lock of the means.
  */
 export async function requireMeansFor(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
-  agent: Pick<AgentRow, 'id' | 'name' | 'ownerAccountId' | 'maxHourlyMicros' | 'maxTotalMicros'>,
+  agent: AgentOfMeans,
   size: Size,
 ): Promise<void> {
   const now = clock.now()

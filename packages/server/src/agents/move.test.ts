@@ -71,9 +71,7 @@ test('to a smaller machine it does not move: refused before anything is touched,
     },
   })
   const request = { name: 'hello', config: { ...plainConfig, size: 'nano' }, files: [file('index.js', 'x')] }
-  expect((await alice.call('POST', '/v1/deploys/plan', request)).body.changes).toEqual([
-    'This will be refused: its files do not fit on a nano machine.',
-  ])
+  expect((await alice.call('POST', '/v1/deploys/plan', request)).body.detail).toBe(smaller.body.detail)
   expect(await show(alice)).toMatchObject({ status: 'running', release: { id: release.id } })
   expect((await machine.poll()).release?.id).toBe(release.id)
   expect(await cloud.rate(agent.id)).toBe(20_000)

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { deployLive, file, plainConfig, testCloud } from './test-cloud.ts'
+import { newId } from '../platform/ids.ts'
+import { ACCOUNT_BYTES_MAX } from './limits.ts'
+import { type Answer, deployLive, file, plainConfig, testCloud } from './test-cloud.ts'
 
 const cloud = await testCloud()
 await cloud.work()
@@ -33,6 +35,7 @@ test('a plan for a new agent says what is made, what travels and what it costs',
       "domains": {
         "attach": [],
         "keep": [],
+        "refused": [],
       },
       "price": {
         "hourlyMicros": "20000",
@@ -83,6 +86,73 @@ test('a plan for a living agent says what changes', async () => {
       "Files: 1 added, 0 changed, 1 removed.",
     ]
   `)
+})
+
+test('a plan is refused where the deploy is, in the same words', async () => {
+  const alice = await cloud.person('refused')
+  const poor = await cloud.person('refused-poor', 20_000n)
+  const banned = await cloud.person('refused-banned')
+  await cloud.sql`
+    insert into account_standings (account_id, state, reason, since)
+    values (${banned.account}, 'suspended', 'test', now())`
+  const viewer = await cloud.person('refused-viewer')
+  await cloud.sql`
+    insert into members (namespace_id, account_id, role, created_at)
+    values (${alice.namespaceId}, ${viewer.account}, 'viewer', now())`
+  await deployLive(cloud, alice, 'hello', 'one')
+  expect((await alice.deploy('busy', 'one')).status).toBe(202)
+  const refusals: string[] = []
+  for (const [person, more, config] of [
+    [alice, {}, { env: { AGENTCTL_X: '1' } }],
+    [alice, { namespace: 'nowhere' }, {}],
+    [viewer, { namespace: 'refused' }, {}],
+    [alice, {}, { size: 'nano' }],
+    [alice, { name: 'busy' }, {}],
+    [alice, { maxHourlyMicros: '10000' }, {}],
+    [alice, { name: 'new', maxHourlyMicros: '10000' }, {}],
+    [poor, {}, {}],
+    [banned, {}, {}],
+  ] as const) {
+    await person.upload('one')
+    const files = [file('index.js', 'one')]
+    const request = { name: 'hello', config: { ...plainConfig, ...config }, files, ...more }
+    const plan = await person.call('POST', '/v1/deploys/plan', request)
+    const deployed = await person.call('POST', '/v1/deploys', request, { 'idempotency-key': newId('req') })
+    const said = ({ status, body: { code, detail, fix } }: Answer) => ({ status, code, detail, fix })
+    expect(said(plan)).toEqual(said(deployed))
+    refusals.push(`${plan.status} ${plan.body.code}`)
+  }
+  expect(refusals).toMatchInlineSnapshot(`
+    [
+      "400 invalid_config",
+      "404 not_found",
+      "403 forbidden",
+      "400 invalid_config",
+      "409 deploy_in_progress",
+      "402 spend_limit",
+      "402 spend_limit",
+      "402 insufficient_credits",
+      "403 account_suspended",
+    ]
+  `)
+  expect(await cloud.sql`select 1 from agents where name = 'new'`).toEqual([])
+})
+
+test('a plan is refused where the files would be, before any of them travels', async () => {
+  const alice = await cloud.person('full')
+  await cloud.sql`
+    insert into blobs (account_id, sha256, size, created_at, used_at)
+    values (${alice.account}, ${Buffer.alloc(32)}, ${ACCOUNT_BYTES_MAX - 2}, now(), now())`
+  const plan = (content: string) =>
+    alice.call('POST', '/v1/deploys/plan', {
+      name: 'hello',
+      config: plainConfig,
+      files: [file('index.js', content)],
+    })
+  expect((await plan('12')).status).toBe(200)
+  const refused = await plan('123')
+  expect(refused).toMatchObject({ status: 413, body: { code: 'payload_too_large' } })
+  expect(await alice.upload('123')).toMatchObject({ status: 413, body: { detail: refused.body.detail } })
 })
 
 test('the timeline says what each state costs and what becomes of the data', async () => {

@@ -1,7 +1,8 @@
 import { domainToASCII } from 'node:url'
 import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
-import type { DeployPlan, DeployRequest } from '@agentctl/contract/agents.ts'
+import type { DeployPlan, DeployRequest, RefusedName } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
+import { hasHadCredits } from '../billing/balance.ts'
 import { hourlyMicros, type Quote, quote } from '../billing/quotes.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
@@ -10,17 +11,30 @@ import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { retention } from '../platform/retention.ts'
 import { agentUrl } from './agents.ts'
-import { checkEnvironment } from './deploys.ts'
+import { sumBlobBytes } from './blob-store.ts'
+import { checkEnvironment, requireMeansToDeploy } from './deploys.ts'
 import { type AgentDomain, listDomainsOf } from './domain-store.ts'
 import { contentsOf, missingContents } from './files.ts'
 import { wantedLabel } from './labels.ts'
-import { fitsOn, machineSizes } from './machine-sizes.ts'
+import { machineSizes } from './machine-sizes.ts'
+import { requireReleasable } from './releases.ts'
 import { listSnapshots } from './snapshot-store.ts'
 import { type AgentRow, findAgentByName, findRelease, listReleaseFiles, type ReleaseRow } from './store.ts'
+import { requireRoom } from './uploads.ts'
 
-/** What a deploy would do and cost. No changes means that what would be deployed is what serves now. */
+/** Names that could not be attached to an agent, or to one that is not there yet, and why. */
+export type RefusedNames = (
+  tx: Sql,
+  caller: Caller,
+  wanted: { agentId: string | undefined; ownerAccountId: string; names: readonly string[] },
+) => Promise<RefusedName[]>
+
+/**
+ * What a deploy would do and cost. No changes means that what would be deployed is what serves now. Refused is what the
+ * deploy would refuse, in the same words, before anything has been uploaded.
+ */
 export async function planDeploy(
-  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'> & { refusedNames: RefusedNames },
   caller: Caller,
   request: DeployRequest,
   role: Role,
@@ -29,10 +43,19 @@ export async function planDeploy(
   checkEnvironment(Object.keys(request.config.env))
   return deps.db.as({ account: caller.accountId }, async (tx) => {
     const namespace = await enterNamespace(tx, caller, request.namespace, role)
+    const { ownerAccountId } = namespace
     const agent = await findAgentByName(tx, namespace.id, request.name)
+    const toBe = { id: '', name: request.name, ownerAccountId, maxHourlyMicros: null, maxTotalMicros: null }
+    await requireMeansToDeploy(deps, agent ?? toBe, request)
+    if (agent) await requireReleasable(tx, agent, request.config.size)
     const live = agent?.releaseId ? await findRelease(tx, agent.releaseId) : undefined
     const liveFiles = live ? await listReleaseFiles(tx, live.id) : []
-    const missing = await missingContents(tx, namespace.ownerAccountId, contents)
+    const missing = await missingContents(tx, ownerAccountId, contents)
+    const missingBytes = missing.reduce((bytes, sha256) => bytes + (contents.get(sha256) ?? 0), 0)
+    if (missing.length > 0) {
+      const hasPaid = await hasHadCredits(deps.db.jobs, ownerAccountId)
+      requireRoom((await sumBlobBytes(tx, ownerAccountId)) + missingBytes, hasPaid)
+    }
     const { size } = request.config
     const changes: string[] = []
     if (!agent) {
@@ -53,13 +76,17 @@ export async function planDeploy(
     }
     const attached = agent ? await listDomainsOf(tx, [agent.id]) : []
     const domains = domainChanges(live?.config.domains ?? [], request.config.domains, attached)
+    const wanted = { agentId: agent?.id, ownerAccountId, names: domains.attach }
+    const refused = await deps.refusedNames(tx, caller, wanted)
+    const refusedAre = new Set(refused.map(({ hostname }) => hostname))
+    const attachable = domains.attach.filter((name) => !refusedAre.has(name))
     changes.push(
-      ...domains.attach.map((name) => `Attach the domain ${name}, once the release is live.`),
+      ...attachable.map((name) => `Attach the domain ${name}, once the release is live.`),
       ...domains.keep.map((name) => `Keep the domain ${name}, which agent.json does not name any more.`),
     )
     const now = deps.clock.now()
     const quoted = await quote(deps.db.jobs, {
-      accountId: namespace.ownerAccountId,
+      accountId: ownerAccountId,
       subject: agent?.id,
       size,
       now,
@@ -72,11 +99,11 @@ export async function planDeploy(
         exists: agent !== undefined,
       },
       changes,
-      domains,
+      domains: { ...domains, refused },
       upload: {
         files: request.files.length,
         missing,
-        missingBytes: missing.reduce((bytes, sha256) => bytes + (contents.get(sha256) ?? 0), 0),
+        missingBytes,
       },
       ...quoted,
       timeline: timeline(size, { graceDays: deps.config.graceDays, suspendedAt: endOf(quoted, now) }),
@@ -89,14 +116,11 @@ async function returnOf(tx: Sql, agent: AgentRow, size: AgentConfig['size']): Pr
   const machine = `Start the agent again on a ${size} machine in Seoul`
   const snapshots = await listSnapshots(tx, agent.id)
   const kept = snapshots.some(({ state }) => state !== 'deleting')
-  if (!kept) return `${machine}, with an empty home directory: its snapshot is gone.`
-  if (fitsOn(agent.size, size)) return `${machine}, with the files that it had.`
-  return `This will be refused: its files do not fit on a ${size} machine.`
+  return `${machine}, ${kept ? 'with the files that it had.' : 'with an empty home directory: its snapshot is gone.'}`
 }
 
 /** A move takes the files along, and the agent away for as long as that takes. */
 function moveOf({ config: { size: from }, number }: ReleaseRow, to: AgentConfig['size']): string {
-  if (!fitsOn(from, to)) return `This will be refused: its files do not fit on a ${to} machine.`
   return (
     `Move from a ${from} to a ${to} machine (${machineSizes[to].has}) with its files: the agent is away, some minutes, ` +
     `while they are copied and until it is healthy there; else release ${number} comes back on a ${from} machine.`
@@ -137,7 +161,7 @@ function domainChanges(
   live: readonly string[],
   next: readonly string[],
   attached: readonly AgentDomain[],
-): DeployPlan['domains'] {
+): Omit<DeployPlan['domains'], 'refused'> {
   const held = new Set(attached.flatMap(({ hostname, status }) => (status === 'failed' ? [] : [hostname])))
   // What is none is told so when it is attached, each by itself.
   const asInDns = (name: string): string => domainToASCII(name.replace(/\.$/, '')) || name

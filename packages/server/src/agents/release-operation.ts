@@ -9,6 +9,7 @@ import { wakeKeepWarm } from './keep-warm-operation.ts'
 import { type Failure, lateness } from './lateness.ts'
 import { lockAgent, setDesiredRelease, setReleaseStep } from './lifecycle-store.ts'
 import { MACHINES_PER_ACCOUNT, PROVIDER_IN_TROUBLE } from './limits.ts'
+import { tellFilesLost } from './lost-files.ts'
 import {
   findOrdered,
   LOOK_AGAIN_SECONDS,
@@ -359,12 +360,16 @@ async function lost(
   { clock, log }: Parts,
   operation: Operation,
   lease: Lease,
-  { memory }: Sight,
+  { memory, agent }: Sight,
   machine: MachineRow,
 ): Promise<'settled'> {
   log.error('A machine is gone at the provider', { machineId: machine.id, agentId: machine.agentId })
   return lease.write(async (tx) => {
-    await setMachineDeleted(tx, machine.id, clock.now())
+    const now = clock.now()
+    await setMachineDeleted(tx, machine.id, now)
+    if (machine.state === 'ready' && agent.releaseId !== null) {
+      await tellFilesLost(tx, agent, { next: 'comes back', now })
+    }
     return settleAgain(lease, tx, operation, { releaseId: memory.releaseId }, 0)
   })
 }

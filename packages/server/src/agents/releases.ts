@@ -1,11 +1,11 @@
-import type { AgentConfig, ManifestFile } from '@agentctl/contract/agent-config.ts'
+import type { AgentConfig, ManifestFile, Size } from '@agentctl/contract/agent-config.ts'
 import type { Release, ReleaseStatus } from '@agentctl/contract/agents.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
 import type { Deps } from '../deps.ts'
 import type { Sql } from '../platform/db.ts'
 import type { Caller } from '../platform/http.ts'
 import { newId } from '../platform/ids.ts'
-import { cancelOperation, lockOperation, startOperation } from '../platform/operations.ts'
+import { cancelOperation, findOperation, lockOperation, startOperation } from '../platform/operations.ts'
 import { Problem } from '../platform/problem.ts'
 import type { Wakes } from '../platform/wakes.ts'
 import { type AgentWanted, enterAgent, enterNamespaceOf, noSuchAgent } from './agents.ts'
@@ -60,23 +60,51 @@ export async function beginRelease(
 ): Promise<ReleaseRow> {
   const id = newId('rel')
   // The operation first, then the agent: everybody locks in this order.
-  if (!(await startReleaseOperation(tx, agent, id, now))) throw deployInProgress(agent.name)
+  const begins = await startReleaseOperation(tx, agent, id, now)
+  if (begins === undefined) throw deployInProgress(agent.name)
   const locked = await lockAgent(tx, agent.id)
   if (!locked) throw noSuchAgent()
-  if (!fitsOn(locked.size, config.size) && (await keepsFiles(tx, agent.id))) {
-    throw new Problem('invalid_config', `The files of this agent do not fit on a ${config.size} machine.`, {
-      fix: `Choose a machine at least as large as before (${locked.size}), or delete the agent to begin anew.`,
-    })
-  }
+  await requireFit(tx, locked, config.size)
   if ((await findPendingRelease(tx, agent.id)) !== undefined) throw deployInProgress(agent.name)
   const repeats = 'repeating' in content ? (content.repeating.repeats ?? content.repeating.id) : null
   const files = 'repeating' in content ? content.repeating.files : content.files.length
-  const release = await insertRelease(tx, { ...ids(agent), id, config, repeats, files, now })
+  const release = await insertRelease(tx, {
+    ...ids(agent),
+    id,
+    config,
+    repeats,
+    files,
+    step: FIRST_STEPS[begins],
+    now,
+  })
   if ('repeating' in content) await copyReleaseFiles(tx, content.repeating.id, id)
   else await insertReleaseFiles(tx, id, content.files)
   await setAgentUsed(tx, agent.id, now)
   return release
 }
+
+/** Refuses what `beginRelease` would refuse as things are. Nothing is locked: a plan is in nobody's way. */
+export async function requireReleasable(
+  tx: Sql,
+  agent: Pick<AgentRow, 'id' | 'name' | 'size'>,
+  size: Size,
+): Promise<void> {
+  const busyWith = await findOperation(tx, agent.id)
+  if (!givesWay(busyWith)) throw deployInProgress(agent.name)
+  await requireFit(tx, agent, size)
+  if ((await findPendingRelease(tx, agent.id)) !== undefined) throw deployInProgress(agent.name)
+}
+
+async function requireFit(tx: Sql, agent: Pick<AgentRow, 'id' | 'size'>, size: Size): Promise<void> {
+  if (fitsOn(agent.size, size) || !(await keepsFiles(tx, agent.id))) return
+  throw new Problem('invalid_config', `The files of this agent do not fit on a ${size} machine.`, {
+    fix: `Choose a machine at least as large as before (${agent.size}), or delete the agent to begin anew.`,
+  })
+}
+
+/** A release waits for the end of a rest, and makes a machine well again as healing would; all else goes first. */
+const givesWay = (busyWith: string | undefined): boolean =>
+  busyWith === undefined || busyWith === REST_KIND || busyWith === HEAL_KIND
 
 export const deployInProgress = (agent: string): Problem =>
   new Problem('deploy_in_progress', undefined, { fix: `Wait for it: agentctl agents show ${agent}` })
@@ -90,13 +118,18 @@ async function keepsFiles(tx: Sql, agentId: string): Promise<boolean> {
   )
 }
 
-/** False when something else is being done about the agent that must not be disturbed. */
+const FIRST_STEPS = {
+  now: 'Waiting for its machine',
+  'after a rest': 'Waiting until its files are copied; its machine is made of them',
+} as const
+
+/** When its work begins; undefined when something else is being done about the agent that must not be disturbed. */
 async function startReleaseOperation(
   tx: Sql,
   agent: Pick<AgentRow, 'id' | 'namespaceId'>,
   releaseId: string,
   now: Date,
-): Promise<boolean> {
+): Promise<keyof typeof FIRST_STEPS | undefined> {
   const start = () =>
     startOperation(tx, {
       kind: 'release',
@@ -105,12 +138,11 @@ async function startReleaseOperation(
       stepData: { releaseId },
       now,
     })
-  if (await start()) return true
+  if (await start()) return 'now'
   const busyWith = await lockOperation(tx, agent.id)
-  if (busyWith === REST_KIND) return true
-  // A new release makes a machine well again as healing would.
+  if (busyWith === REST_KIND) return 'after a rest'
   if (busyWith === HEAL_KIND) await cancelOperation(tx, agent.id, now)
-  return (busyWith === undefined || busyWith === HEAL_KIND) && (await start()) !== undefined
+  return givesWay(busyWith) && (await start()) !== undefined ? 'now' : undefined
 }
 
 const ids = (agent: Pick<AgentRow, 'id' | 'namespaceId'>) => ({

@@ -7,6 +7,7 @@ import { type Lease, type Operation, type Outcome, startOperation } from '../pla
 import { Problem } from '../platform/problem.ts'
 import type { ProviderSnapshot } from '../providers/machines/vultr.ts'
 import { findPendingRelease, lockAgent } from './lifecycle-store.ts'
+import { tellFilesLost } from './lost-files.ts'
 import { retireMachines } from './machine-removal.ts'
 import { listMachines, type MachineRow, revokeMachine, setMachineDeleted } from './machine-store.ts'
 import { meterAgent } from './metering.ts'
@@ -191,7 +192,9 @@ async function lost({ clock, log }: Parts, lease: Lease, machine: MachineRow): P
       snapshots.filter(({ state }) => state !== 'complete'),
       now,
     )
-    if (agent && !whole) await meterAgent(tx, agent, 'suspended', now)
+    if (!agent || whole) return
+    await meterAgent(tx, agent, 'suspended', now)
+    await tellFilesLost(tx, agent, { next: 'stays stopped', now })
   })
   return { state: 'again', afterSeconds: 0, stepData: {} }
 }

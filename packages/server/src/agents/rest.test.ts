@@ -142,7 +142,10 @@ test('a start while the agent is still being stopped waits for that, and keeps t
   const { agent, machine } = await deployLive(cloud, alice, 'hello', 'x')
   await alice.call('POST', '/v1/agents/hello/stop')
   const started = await alice.call('POST', '/v1/agents/hello/start')
-  expect(started.status).toBe(202)
+  expect(started).toMatchObject({
+    status: 202,
+    body: { step: 'Waiting until its files are copied; its machine is made of them' },
+  })
   expect((await alice.call('POST', '/v1/agents/hello/start')).body.id).toBe(started.body.id)
   await machine.forgets()
   const next = await cloud.machineOf(agent.id, machine)
@@ -151,6 +154,26 @@ test('a start while the agent is still being stopped waits for that, and keeps t
   await next.learns(started.body.id)
   await next.report(started.body.id, 'healthy')
   expect(await show(alice)).toMatchObject({ status: 'running' })
+  await alice.call('DELETE', '/v1/agents/hello')
+})
+
+test('files that the provider loses before they are copied cost nothing, and its people are told', async () => {
+  const alice = await cloud.person('robbed')
+  const { agent, machine } = await deployLive(cloud, alice, 'hello', 'x')
+  const [row] = await cloud.sql<{ provider: string }[]>`
+    select provider_id as provider from machines where agent_id = ${agent.id}`
+  await cloud.deps.machines.delete(row?.provider ?? '')
+  await alice.call('POST', '/v1/agents/hello/stop')
+  await machine.forgets()
+  await atRest(cloud, agent.id)
+  expect(await cloud.rate(agent.id)).toBe(0)
+  expect(await cloud.sql`select message, next from notices where account_id = ${alice.account}`).toEqual([
+    {
+      message:
+        'The machine of hello was lost at our provider before its files were copied: they are gone. Its configuration, secrets and last release are kept: started again, it begins with an empty disk.',
+      next: 'agentctl agents start hello',
+    },
+  ])
   await alice.call('DELETE', '/v1/agents/hello')
 })
 

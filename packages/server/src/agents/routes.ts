@@ -11,7 +11,7 @@ import { awaitDesired } from './desired.ts'
 import { type LogAllowance, readLogs, storeLogs } from './logs.ts'
 import { machineBlobs } from './machine-blobs.ts'
 import { greetMachine } from './machines.ts'
-import { planDeploy } from './plan.ts'
+import { planDeploy, type RefusedNames } from './plan.ts'
 import { awaitRelease, listReleases, releaseView, restartAgent, rollBack, startAgent } from './releases.ts'
 import { takeReport } from './reports.ts'
 import { stopAgent } from './rest.ts'
@@ -20,21 +20,22 @@ import { openProgram } from './shared-programs.ts'
 import { storeUpload } from './uploads.ts'
 import { showUsage } from './usage.ts'
 
-/** `stopping` ends long polls and followed logs, so that the server can stop. */
+/** `stopping` ends long polls and followed logs, so that the server can stop. Of names the room above this one knows. */
 export function agentRoutes(
   api: Api,
   deps: Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'blobs' | 'log'>,
-  stopping: AbortSignal = new AbortController().signal,
+  stopping: AbortSignal,
+  refusedNames: RefusedNames,
 ): void {
   const until = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, stopping])
-  userRoutes(api, deps, until)
+  userRoutes(api, { ...deps, refusedNames }, until)
   machineRoutes(api, deps, until)
 }
 
 type Parts = Parameters<typeof agentRoutes>[1]
 type Until = (signal: AbortSignal) => AbortSignal
 
-function userRoutes(api: Api, deps: Parts, until: Until): void {
+function userRoutes(api: Api, deps: Parts & { refusedNames: RefusedNames }, until: Until): void {
   const releaseWakes = lazyWakes(deps.db, 'releases')
   const logWakes = lazyWakes(deps.db, 'logs')
   const about = ({

@@ -146,6 +146,7 @@ export async function insertRelease(
     config: AgentConfig
     repeats: string | null
     files: number
+    step: string
     now: Date
   },
 ): Promise<ReleaseRow> {
@@ -153,7 +154,7 @@ export async function insertRelease(
     insert into releases as r (id, agent_id, namespace_id, number, status, step, config, repeats, file_count, created_at)
     select ${release.id}, ${release.agentId}, ${release.namespaceId},
       (select coalesce(max(number), 0) + 1 from releases where agent_id = ${release.agentId}),
-      'pending', 'Waiting for its machine', ${sql.json(release.config)}, ${release.repeats}, ${release.files}, ${release.now}
+      'pending', ${release.step}, ${sql.json(release.config)}, ${release.repeats}, ${release.files}, ${release.now}
     returning ${releaseColumns(sql)}`
   if (!row) throw new Error('A release was not inserted.')
   return row

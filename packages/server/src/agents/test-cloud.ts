@@ -30,6 +30,7 @@ import { blobHeader } from './blob-stream.ts'
 import { wakeKeepWarm } from './keep-warm-operation.ts'
 import { machineGate } from './machines.ts'
 import { agentWork, scheduleAgentWork } from './operations.ts'
+import type { RefusedNames } from './plan.ts'
 import { agentRoutes } from './routes.ts'
 
 /** An address at which nobody answers: machines boot for real, and the test speaks for their runners. */
@@ -118,12 +119,14 @@ export const plainConfig: AgentConfig = {
 export async function testCloud({
   apiUrl = NOBODY,
   mount = () => {},
+  refusedNames = () => async () => [],
   vultrTimeoutMs = 30_000,
   ...programs
 }: {
   apiUrl?: string
   /** Mounts routes of rooms above this one. */
   mount?: (api: Api, deps: Parts, stopping: AbortSignal) => void
+  refusedNames?: (deps: Parts) => RefusedNames
   /** How long the provider of machines is waited for. */
   vultrTimeoutMs?: number
   nodeFile?: string
@@ -195,7 +198,7 @@ export async function testCloud({
     log: silentLog,
     clientAddressHeader: undefined,
   })
-  agentRoutes(api, deps, stopping.signal)
+  agentRoutes(api, deps, stopping.signal, refusedNames(deps))
   mount(api, deps, stopping.signal)
   const { app } = api
 

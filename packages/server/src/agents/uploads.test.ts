@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { BLOB_STREAM_MEDIA_TYPE } from '@agentctl/contract/blob-stream.ts'
 import { expect, test } from 'vitest'
 import { blobHeader, readBlobStream } from './blob-stream.ts'
+import { UNPAID_ACCOUNT_BYTES_MAX } from './limits.ts'
 import { file, type Person, plainConfig, sha256, testCloud } from './test-cloud.ts'
 
 const cloud = await testCloud()
@@ -80,6 +81,23 @@ test('a blob that says it is too large is refused before it is read', async () =
   const alice = await cloud.person('large')
   const body = blobHeader(sha256('x'), 513 * 1024 ** 2)
   expect(await send(alice, body)).toMatchObject({ status: 413, code: 'payload_too_large' })
+})
+
+test('an account that has never paid keeps as much as one release, and more from its first payment on', async () => {
+  const alice = await cloud.person('unpaid', 0n)
+  await cloud.sql`
+    insert into blobs (account_id, sha256, size, created_at, used_at)
+    values (${alice.account}, ${Buffer.alloc(32)}, ${UNPAID_ACCOUNT_BYTES_MAX - 2}, now(), now())`
+  expect((await alice.upload('12')).status).toBe(200)
+  expect(await alice.upload('345')).toMatchObject({
+    status: 413,
+    body: {
+      detail: 'Before its first payment an account keeps at most 1 GiB of files.',
+      fix: 'Top up first: agentctl billing deposit 25',
+    },
+  })
+  await cloud.deposit(alice, 1_000_000n)
+  expect((await alice.upload('345')).status).toBe(200)
 })
 
 test('a list of files that no folder could have is refused', async () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Role } from '@agentctl/contract/endpoint.ts'
+import { hasHadCredits } from '../billing/balance.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
 import type { Caller } from '../platform/http.ts'
@@ -7,7 +8,7 @@ import { Problem } from '../platform/problem.ts'
 import { insertBlobs, lockRegistration, sumBlobBytes } from './blob-store.ts'
 import { type IncomingBlob, readBlobStream } from './blob-stream.ts'
 import { hashes, touchContents } from './files.ts'
-import { ACCOUNT_BYTES_MAX, BLOB_BYTES_MAX } from './limits.ts'
+import { ACCOUNT_BYTES_MAX, BLOB_BYTES_MAX, UNPAID_ACCOUNT_BYTES_MAX } from './limits.ts'
 
 const BODY_BYTES_MAX = 1024 ** 3
 /** Blobs up to this size are held in memory, so that many of them are written at once. */
@@ -32,6 +33,8 @@ export async function storeUpload(
     const { ownerAccountId } = await enterNamespace(tx, caller, upload.namespace, role)
     return { accountId: ownerAccountId, kept: await sumBlobBytes(tx, ownerAccountId) }
   })
+  // By the jobs role: a member who uploads may not look into the owner's books.
+  const hasPaid = await hasHadCredits(deps.db.jobs, accountId)
   let stored = 0
   let bytes = 0
   let batch: Waiting[] = []
@@ -59,11 +62,7 @@ export async function storeUpload(
     blobBytesMax: BLOB_BYTES_MAX,
     bodyBytesMax: BODY_BYTES_MAX,
   })) {
-    if (kept + bytes + blob.size > ACCOUNT_BYTES_MAX) {
-      throw new Problem('payload_too_large', 'The account keeps as many files as it may.', {
-        fix: 'Delete agents that you do not need: agentctl agents delete NAME',
-      })
-    }
+    requireRoom(kept + bytes + blob.size, hasPaid)
     if (blob.size <= SMALL_BYTES) {
       const whole = await gather(blob)
       if (createHash('sha256').update(whole).digest('hex') !== blob.sha256) throw wrongHash(blob.sha256)
@@ -81,6 +80,23 @@ export async function storeUpload(
   }
   if (batch.length > 0) await flush()
   return { stored, bytes }
+}
+
+/** Refuses to keep more for one account than it may have. */
+export function requireRoom(bytes: number, hasPaid: boolean): void {
+  if (bytes <= (hasPaid ? ACCOUNT_BYTES_MAX : UNPAID_ACCOUNT_BYTES_MAX)) return
+  if (!hasPaid) {
+    throw new Problem(
+      'payload_too_large',
+      'Before its first payment an account keeps at most 1 GiB of files.',
+      {
+        fix: 'Top up first: agentctl billing deposit 25',
+      },
+    )
+  }
+  throw new Problem('payload_too_large', 'The account keeps as many files as it may.', {
+    fix: 'Delete agents that you do not need: agentctl agents delete NAME',
+  })
 }
 
 async function gather(blob: IncomingBlob): Promise<Buffer> {

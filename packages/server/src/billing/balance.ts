@@ -2,6 +2,12 @@ import type { Balance } from '@agentctl/contract/billing.ts'
 import type { Sql } from '../platform/db.ts'
 import * as store from './store.ts'
 
+/** Whether an account has ever had credits: who never has can be anybody, as often as he likes. */
+export async function hasHadCredits(tx: Sql, accountId: string): Promise<boolean> {
+  const head = await store.findLedgerHead(tx, accountId)
+  return head !== undefined && head.entries > 0
+}
+
 /**
  * What an account has at this moment, to the second: what its entries say, less what has burnt since the last charge.
  * Runway is what is neither spent nor held, over what burns.

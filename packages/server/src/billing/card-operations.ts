@@ -97,7 +97,13 @@ async function visitRefund(
     const { amountCents, decidedAt } = refund
     const key = `${paymentId}:${decidedAt.getTime()}`
     const outcome = await cards.refund({ paymentId, key, amountCents })
-    await lease.write((tx) => endRefund(tx, paymentId, outcome, deps.clock.now()))
+    const isRefused = outcome.status === 'refused'
+    await lease.write(async (tx) => {
+      await endRefund(tx, paymentId, outcome, deps.clock.now())
+      // Together: whoever sees the refusal may decide again at once, which begins an operation only where none is.
+      if (isRefused) await lease.settle(tx, { state: 'done' })
+    })
+    if (isRefused) return 'settled'
   }
   return visitPayment(deps, cards, { operation, lease }, decidedOn(operation))
 }

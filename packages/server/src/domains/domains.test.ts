@@ -170,3 +170,20 @@ test('a wait ends when something changes', async () => {
   const changed = await alice.call('GET', `/v1/domains/${body.id}?waitSeconds=20&status=pending&step=${step}`)
   expect(changed.body.step).not.toBe(body.step)
 })
+
+test('an account that has never paid holds three names, and more from its first payment on', async () => {
+  const alice = await cloud.person('unpaid', 0n)
+  await alice.call('POST', '/v1/agents', { name: 'hello' })
+  for (const n of [1, 2, 3]) {
+    expect((await domains.add(alice, 'hello', `unpaid${n}.example.com`)).status).toBe(201)
+  }
+  expect(await domains.add(alice, 'hello', 'unpaid4.example.com')).toMatchObject({
+    status: 409,
+    body: {
+      detail: 'Before its first payment an account has at most 3 domains.',
+      fix: 'Top up first: agentctl billing deposit 25',
+    },
+  })
+  await cloud.deposit(alice, 1_000_000n)
+  expect((await domains.add(alice, 'hello', 'unpaid4.example.com')).status).toBe(201)
+})

@@ -1,6 +1,9 @@
+import type { RefusedName } from '@agentctl/contract/agents.ts'
 import type { Domain, DomainStatus } from '@agentctl/contract/domains.ts'
 import type { Role } from '@agentctl/contract/endpoint.ts'
 import { enterAgent, enterNamespaceOf } from '../agents/agents.ts'
+import type { RefusedNames } from '../agents/plan.ts'
+import { hasHadCredits } from '../billing/balance.ts'
 import type { Deps } from '../deps.ts'
 import { enterNamespace } from '../identity/access.ts'
 import { secondsAfter } from '../platform/clock.ts'
@@ -31,6 +34,8 @@ import {
 
 /** Names that one account may hold at a time, so that nobody collects those of others. */
 const HELD_MAX = 100
+/** The same before its first payment: accounts are to be had for nothing, and each name costs us. */
+const UNPAID_HELD_MAX = 3
 
 export function domainView(deps: Pick<Deps, 'config'>, domain: DomainRow): Domain {
   return {
@@ -58,9 +63,8 @@ export async function addDomain(
   request: { agent: string; namespace?: string | undefined; hostname: string },
   { idempotencyKey, role }: { idempotencyKey: string; role: Role },
 ): Promise<Domain> {
-  const { db, clock, config } = deps
-  if (!config.cloudflare) throw new Problem('domains_unavailable')
-  const hostname = readHostname(request.hostname, deps)
+  const { db, clock } = deps
+  const hostname = readAttachable(deps, request.hostname)
   const now = clock.now()
   return db.as({ account: caller.accountId }, (tx) =>
     onceForKey(
@@ -72,11 +76,7 @@ export async function addDomain(
         const held = await findHolder(tx, hostname)
         if (held) return domainView(deps, await keep(tx, caller, held, { agentId: agent.id, now }))
         // By the jobs role: the agents of an account may be in namespaces that the caller does not see.
-        if ((await countHeld(db.jobs, agent.ownerAccountId)) >= HELD_MAX) {
-          throw new Problem('conflict', `An account has at most ${HELD_MAX} domains.`, {
-            fix: 'Remove one that is not used: agentctl domains list',
-          })
-        }
+        requireRoom(await roomFor(db.jobs, agent.ownerAccountId))
         const id = newId('dom')
         const inserted = await insertDomain(tx, {
           id,
@@ -101,6 +101,63 @@ export async function addDomain(
   )
 }
 
+/**
+ * Those of some names that `addDomain` would refuse, and why, as things are; nothing is locked or changed. Whoever asks
+ * about a name of another account learns what adding it would tell.
+ */
+export const refusedNames =
+  (deps: Pick<Deps, 'db' | 'config'>): RefusedNames =>
+  async (tx, caller, { agentId, ownerAccountId, names }) => {
+    const refused: RefusedName[] = []
+    if (names.length === 0) return refused
+    const room = await roomFor(deps.db.jobs, ownerAccountId)
+    for (const name of names) {
+      try {
+        const hostname = readAttachable(deps, name)
+        const holder = await findHolder(tx, hostname)
+        if (holder) requireKept(caller, holder, agentId)
+        else {
+          requireRoom(room)
+          if (await findHolder(deps.db.jobs, hostname)) throw unavailable(hostname)
+          room.held++
+        }
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error
+        refused.push({ hostname: name, code: error.code, message: error.message, fix: error.fix })
+      }
+    }
+    return refused
+  }
+
+function readAttachable(deps: Pick<Deps, 'config'>, said: string): string {
+  if (!deps.config.cloudflare) throw new Problem('domains_unavailable')
+  return readHostname(said, deps)
+}
+
+interface Room {
+  held: number
+  hasPaid: boolean
+}
+
+const roomFor = async (sql: Sql, accountId: string): Promise<Room> => ({
+  held: await countHeld(sql, accountId),
+  hasPaid: await hasHadCredits(sql, accountId),
+})
+
+function requireRoom({ held, hasPaid }: Room): void {
+  if (held < (hasPaid ? HELD_MAX : UNPAID_HELD_MAX)) return
+  if (!hasPaid) {
+    throw new Problem(
+      'conflict',
+      `Before its first payment an account has at most ${UNPAID_HELD_MAX} domains.`,
+      { fix: 'Top up first: agentctl billing deposit 25' },
+    )
+  }
+  throw new Problem('conflict', `An account has at most ${HELD_MAX} domains.`, {
+    fix: 'Remove one that is not used: agentctl domains list',
+  })
+}
+
 /** What is attached already: to this agent it stays as it is, to another one of the caller's it is told where. */
 async function keep(
   tx: Sql,
@@ -108,6 +165,13 @@ async function keep(
   held: DomainRow,
   { agentId, now }: { agentId: string; now: Date },
 ): Promise<DomainRow> {
+  requireKept(caller, held, agentId)
+  await attend(tx, held, now)
+  return stored(tx, held.id)
+}
+
+/** Refuses a name that is attached already, and not to this agent. */
+function requireKept(caller: Caller, held: DomainRow, agentId: string | undefined): void {
   // A key that is bound to a namespace learns nothing of what is in others.
   if (caller.namespaceId !== null && caller.namespaceId !== held.namespaceId) throw unavailable(held.hostname)
   if (held.ending !== null || held.isAgentDeleted) {
@@ -122,8 +186,6 @@ async function keep(
       { fix: `Remove it there first: agentctl domains remove ${held.hostname}` },
     )
   }
-  await attend(tx, held, now)
-  return stored(tx, held.id)
 }
 
 /** Somebody waits: it is looked at now, and often in the next minutes. */

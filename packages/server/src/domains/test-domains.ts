@@ -23,6 +23,7 @@ import { openLiveDns } from '../providers/dns/live-dns.ts'
 import { CLOUDFLARE_FIELDS } from '../providers/processors.ts'
 import { openTransport } from '../providers/transport.ts'
 import { startRouter } from '../router/router.ts'
+import { refusedNames } from './domains.ts'
 import { domainWork } from './operations.ts'
 import { domainRoutes } from './routes.ts'
 
@@ -106,6 +107,7 @@ export async function testDomains({
   }
   const cloud = await testCloud({
     mount: (api, deps, stopping) => domainRoutes(api, extended(deps), stopping),
+    refusedNames: (deps) => refusedNames(extended(deps)),
   })
   const deps = extended(cloud.deps)
   const router = await startRouter(deps)

@@ -153,6 +153,18 @@ test('a refund that the processor refuses is listed, and may be decided on again
   await eventually(async () => (await person.dollars()) === 5)
 })
 
+test('a refusal can be decided on again from the moment that it is shown, however long its visit takes', async () => {
+  const { person, payment, path } = await paid(9)
+  const refused = { error: { type: 'invalid_request_error', message: 'This charge is disputed.' } }
+  await shop.fault({ kind: 'status', status: 400, body: refused, method: 'POST', path: '/v1/refunds' })
+  await shop.fault({ kind: 'delay', delayMs: 1500, method: 'GET', path: '/v1/checkout/sessions' })
+  expect((await alice('POST', `${path}/refund`, { reason })).status).toBe(200)
+  await eventually(async () => (await listed()).some((one) => one.refund?.state === 'refused'))
+  expect((await alice('POST', `${path}/refund`, { reason })).status).toBe(200)
+  await eventually(async () => (await person.dollars()) === 0)
+  expect(await refundsAt(payment)).toHaveLength(1)
+})
+
 test('a payment that there is not is not found', async () => {
   for (const what of ['credit', 'refund']) {
     const answer = await alice(

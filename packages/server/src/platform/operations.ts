@@ -93,6 +93,13 @@ export async function lockOperation(tx: Sql, subject: string): Promise<string | 
   return row?.kind
 }
 
+/** Its kind, as it is at this moment. */
+export async function findOperation(sql: Sql, subject: string): Promise<string | undefined> {
+  const [row] = await sql<{ kind: string }[]>`
+    select kind from operations where subject = ${subject} and state = 'pending'`
+  return row?.kind
+}
+
 /** Ends the live operation of a subject because its goal is reached, whoever is visiting it. */
 export async function finishOperation(tx: Sql, subject: string, now: Date): Promise<void> {
   await tx`

@@ -6,7 +6,7 @@ export const list = defineCommand({
   examples: ['agentctl agents list', 'agentctl agents list -n demo --json'],
   async run(ctx) {
     const found = await ctx.api('GET /v1/agents', { query: { namespace: ctx.explicitNamespace } })
-    ctx.out.result(found, ({ agents }) =>
+    ctx.out.result(found, ({ agents }, width) =>
       agents.length === 0
         ? 'No agents yet. Make one: agentctl init, then agentctl deploy'
         : table(
@@ -19,6 +19,7 @@ export const list = defineCommand({
               size,
               url,
             ]),
+            width,
           ),
     )
   },

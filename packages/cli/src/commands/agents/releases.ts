@@ -12,7 +12,7 @@ export const releases = defineCommand({
       query: { namespace: ctx.namespace() },
     })
     const now = new Date()
-    ctx.out.result(found, (answer) =>
+    ctx.out.result(found, (answer, width) =>
       answer.releases.length === 0
         ? 'No releases yet. Make one: agentctl deploy'
         : table(
@@ -24,6 +24,7 @@ export const releases = defineCommand({
               String(files),
               failure?.message ?? step ?? '',
             ]),
+            width,
           ),
     )
   },

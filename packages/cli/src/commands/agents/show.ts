@@ -18,26 +18,32 @@ export const show = defineCommand({
     const at = (time: string | null) => time && `${relative(time, now)} (${time})`
     ctx.out.result(
       found,
-      ({ id, name, namespace, url, status, step, size, region, release, domains, transfer, ...times }) =>
-        pairs([
-          ['name', name],
-          ['namespace', namespace],
-          ['url', url],
-          ['status', step === null ? status : `${status}: ${step}`],
-          ['release', release ? `${release.number} (${release.id})` : 'none serves'],
-          ['size', `${size} in ${region}`],
-          ['transfer', transfer && transferText(transfer)],
-          ...domains.map((domain): [string, string] => [
-            'domain',
-            `${shownName(domain.hostname)}: ${domain.status}`,
-          ]),
-          ['suspends', at(times.suspendsAt)],
+      (
+        { id, name, namespace, url, status, step, size, region, release, domains, transfer, ...times },
+        width,
+      ) =>
+        pairs(
           [
-            isGone(times.snapshotDeletedAt, now) ? 'snapshot went' : 'snapshot goes',
-            at(times.snapshotDeletedAt),
+            ['name', name],
+            ['namespace', namespace],
+            ['url', url],
+            ['status', step === null ? status : `${status}: ${step}`],
+            ['release', release ? `${release.number} (${release.id})` : 'none serves'],
+            ['size', `${size} in ${region}`],
+            ['transfer', transfer && transferText(transfer)],
+            ...domains.map((domain): [string, string] => [
+              'domain',
+              `${shownName(domain.hostname)}: ${domain.status}`,
+            ]),
+            ['suspends', at(times.suspendsAt)],
+            [
+              isGone(times.snapshotDeletedAt, now) ? 'snapshot went' : 'snapshot goes',
+              at(times.snapshotDeletedAt),
+            ],
+            ['id', id],
           ],
-          ['id', id],
-        ]),
+          width,
+        ),
     )
   },
 })

@@ -26,9 +26,10 @@ export const stop = defineCommand({
     })
     const ended = wait ? await untilStopped(ctx, told, timeout ?? WAIT_SECONDS) : told
     const price = await costs
-    ctx.out.result(ended, ({ name, status }) => {
+    ctx.out.result(ended, ({ name, status, step }) => {
       if (status === 'suspended') return `${name} stays suspended; a deposit will not start it by itself.`
-      const kept = `a snapshot keeps its files${price === undefined ? '' : `, for ${dollars(price)} an hour`}.`
+      const keeps = step === null ? 'a snapshot keeps its files' : 'a snapshot will keep its files'
+      const kept = `${keeps}${price === undefined ? '' : `, for ${dollars(price)} an hour`}.`
       return status === 'stopped' ? `${name} is stopped; ${kept}` : `${name} is being stopped; ${kept}`
     })
     if (ended.step !== null)

@@ -61,7 +61,7 @@ export const history = defineCommand({
       entries.push(...page.entries)
       next = page.nextCursor
     }
-    ctx.out.result({ entries, nextCursor: next }, () => describe(entries))
+    ctx.out.result({ entries, nextCursor: next }, (_, width) => describe(entries, width))
     if (next !== null) ctx.out.note(`There is more: --all, or --cursor ${next}`)
   },
 })
@@ -85,7 +85,7 @@ async function* pages(ctx: Context, query: Query, cursor: string | undefined, mo
 
 const signed = (micros: string): string => (micros.startsWith('-') ? dollars(micros) : `+${dollars(micros)}`)
 
-function describe(entries: Entry[]): string {
+function describe(entries: Entry[], width: number): string {
   if (entries.length === 0) return 'No entries.'
   return table(
     ['at', 'kind', 'what', 'amount', 'balance'],
@@ -96,6 +96,7 @@ function describe(entries: Entry[]): string {
       signed(amountMicros),
       dollars(balanceMicros),
     ]),
+    width,
   )
 }
 

@@ -11,7 +11,7 @@ export const list = defineCommand({
     const namespace = agent === undefined ? ctx.explicitNamespace : ctx.namespace()
     const found = await ctx.api('GET /v1/domains', { query: { namespace, agent } })
     const now = new Date()
-    ctx.out.result(found, ({ domains }) =>
+    ctx.out.result(found, ({ domains }, width) =>
       domains.length === 0
         ? 'No domains. Attach one: agentctl domains add bot.example.com --agent NAME'
         : table(
@@ -23,6 +23,7 @@ export const list = defineCommand({
               status,
               certificate?.expiresAt ? `expires ${relative(certificate.expiresAt, now)}` : '-',
             ]),
+            width,
           ),
     )
   },

@@ -8,7 +8,7 @@ export const list = defineCommand({
   async run(ctx) {
     const found = await ctx.api('GET /v1/keys')
     const now = new Date()
-    ctx.out.result(found, ({ keys }) =>
+    ctx.out.result(found, ({ keys }, width) =>
       keys.length === 0
         ? 'No keys. Make one: agentctl keys create NAME'
         : table(
@@ -26,6 +26,7 @@ export const list = defineCommand({
                   : relative(key.expiresAt, now),
               key.lastUsedAt === null ? 'never' : relative(key.lastUsedAt, now),
             ]),
+            width,
           ),
     )
   },

@@ -10,7 +10,7 @@ export const list = defineCommand({
     const namespace = await chosenNamespace(ctx)
     const found = await ctx.api('GET /v1/namespaces/:namespace/members', { params: { namespace } })
     const now = new Date()
-    ctx.out.result(found, ({ members }) =>
+    ctx.out.result(found, ({ members }, width) =>
       table(
         ['account', 'role', 'since', ''],
         members.map(({ accountId, role, since, you }) => [
@@ -19,6 +19,7 @@ export const list = defineCommand({
           relative(since, now),
           you ? 'you' : '',
         ]),
+        width,
       ),
     )
   },

@@ -11,7 +11,7 @@ export const cards = defineCommand({
   async run(ctx, _, { account }) {
     const query = { account }
     const found = await ctx.api('GET /v1/operator/card-payments', { ...operatorToken(ctx), query })
-    ctx.out.result(found, ({ payments }) =>
+    ctx.out.result(found, ({ payments }, width) =>
       payments.length === 0
         ? 'None.'
         : table(
@@ -24,6 +24,7 @@ export const cards = defineCommand({
               payment.account ?? 'deleted',
               payment.id,
             ]),
+            width,
           ),
     )
   },

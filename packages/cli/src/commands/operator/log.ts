@@ -7,7 +7,7 @@ export const log = defineCommand({
   examples: ['agentctl operator log'],
   async run(ctx) {
     const found = await ctx.api('GET /v1/operator/acts', operatorToken(ctx))
-    ctx.out.result(found, ({ acts }) =>
+    ctx.out.result(found, ({ acts }, width) =>
       table(
         ['at', 'operator', 'act', 'outcome', 'about', 'why'],
         acts.map((one) => [
@@ -18,6 +18,7 @@ export const log = defineCommand({
           one.subject || '-',
           one.reason ?? '-',
         ]),
+        width,
       ),
     )
   },

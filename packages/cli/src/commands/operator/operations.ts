@@ -9,7 +9,7 @@ export const operations = defineCommand({
   examples: ['agentctl operator operations'],
   async run(ctx) {
     const found = await ctx.api('GET /v1/operator/operations', operatorToken(ctx))
-    ctx.out.result(found, (answer) =>
+    ctx.out.result(found, (answer, width) =>
       answer.operations.length === 0
         ? 'None is stuck.'
         : table(
@@ -23,6 +23,7 @@ export const operations = defineCommand({
               one.lastError ?? '-',
               one.id,
             ]),
+            width,
           ),
     )
   },

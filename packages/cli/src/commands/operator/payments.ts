@@ -10,7 +10,7 @@ export const payments = defineCommand({
   examples: ['agentctl operator payments', 'agentctl operator payments --account acc_4k2x9wq7m1z8c5v3b6n0'],
   async run(ctx, _, { account }) {
     const found = await ctx.api('GET /v1/operator/payments', { ...operatorToken(ctx), query: { account } })
-    ctx.out.result(found, (answer) =>
+    ctx.out.result(found, (answer, width) =>
       answer.payments.length === 0
         ? 'None.'
         : table(
@@ -22,6 +22,7 @@ export const payments = defineCommand({
               payment.sender,
               payment.id,
             ]),
+            width,
           ),
     )
   },

@@ -8,7 +8,7 @@ export const requests = defineCommand({
   examples: ['agentctl operator requests acc_01ab23cd45ef67gh89jk'],
   async run(ctx, { account }) {
     const found = await ctx.api('GET /v1/operator/requests', { ...operatorToken(ctx), query: { account } })
-    ctx.out.result(found, ({ requests }) =>
+    ctx.out.result(found, ({ requests }, width) =>
       requests.length === 0
         ? 'There are none within 90 days.'
         : table(
@@ -21,6 +21,7 @@ export const requests = defineCommand({
               String(durationMs),
               credentialId ?? '-',
             ]),
+            width,
           ),
     )
   },

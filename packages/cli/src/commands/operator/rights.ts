@@ -12,7 +12,7 @@ export const rights = defineCommand({
       ...operatorToken(ctx),
       query: { all: all ? 'true' : undefined },
     })
-    ctx.out.result(found, (answer) =>
+    ctx.out.result(found, (answer, width) =>
       answer.requests.length === 0
         ? 'None waits for an answer.'
         : table(
@@ -25,6 +25,7 @@ export const rights = defineCommand({
               stateOf(one),
               one.account ?? '-',
             ]),
+            width,
           ),
     )
     if (found.overdue > 0) ctx.out.notice(`${found.overdue} of them should have been answered by now.`)

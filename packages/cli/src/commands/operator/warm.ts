@@ -8,7 +8,7 @@ export const warm = defineCommand({
   examples: ['agentctl operator warm'],
   async run(ctx) {
     const found = await ctx.api('GET /v1/operator/warm-machines', operatorToken(ctx))
-    ctx.out.result(found, ({ sizes, spentMicros, budgetMicros }) => {
+    ctx.out.result(found, ({ sizes, spentMicros, budgetMicros }, width) => {
       const rows = sizes.map((one) => [
         one.size,
         String(one.wanted),
@@ -20,7 +20,7 @@ export const warm = defineCommand({
       ])
       const budget = budgetMicros === null ? 'without a limit' : `of ${dollars(budgetMicros)}`
       return (
-        `${table(['size', 'wanted', 'warm', 'making', 'leaving', 'a month', 'held'], rows)}\n\n` +
+        `${table(['size', 'wanted', 'warm', 'making', 'leaving', 'a month', 'held'], rows, width)}\n\n` +
         `This month: ${dollars(spentMicros)} ${budget}.`
       )
     })

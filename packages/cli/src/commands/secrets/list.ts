@@ -12,12 +12,13 @@ export const list = defineCommand({
       query: { namespace: ctx.namespace() },
     })
     const now = new Date()
-    ctx.out.result(found, ({ secrets }) =>
+    ctx.out.result(found, ({ secrets }, width) =>
       secrets.length === 0
         ? `No secrets. Set one: agentctl secrets set ${agent} NAME`
         : table(
             ['name', 'version', 'updated'],
             secrets.map(({ name, version, updatedAt }) => [name, String(version), relative(updatedAt, now)]),
+            width,
           ),
     )
   },

@@ -8,7 +8,7 @@ export const list = defineCommand({
   async run(ctx) {
     const found = await ctx.api('GET /v1/account/sessions')
     const now = new Date()
-    ctx.out.result(found, ({ sessions }) =>
+    ctx.out.result(found, ({ sessions }, width) =>
       table(
         ['id', 'device', 'by', 'last used', 'expires', ''],
         sessions.map(({ id, device, loginMethod, lastUsedAt, expiresAt, current }) => [
@@ -19,6 +19,7 @@ export const list = defineCommand({
           relative(expiresAt, now),
           current ? 'this one' : '',
         ]),
+        width,
       ),
     )
   },
