@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,6 +26,8 @@ beforeAll(async () => {
   })
 })
 
+const tsup = join(root, 'node_modules/tsup/dist/cli-default.js')
+const words = (text: string): string => text.replace(/\s+/g, ' ').trim()
 const tar = (how: string, ...args: string[]): string =>
   execFileSync('tar', [how, tarball, ...args], { encoding: 'utf8' })
 
@@ -33,6 +35,7 @@ test('the package has these files and no others', () => {
   expect(tar('-tzf').trim().split('\n').sort()).toMatchInlineSnapshot(`
     [
       "package/LICENSE",
+      "package/dist/THIRD-PARTY-NOTICES",
       "package/dist/agentctl.cjs",
       "package/dist/lib/agent-config.mjs",
       "package/dist/lib/conf.mjs",
@@ -46,6 +49,33 @@ test('the package has these files and no others', () => {
       "package/package.json",
     ]
   `)
+})
+
+test('every package whose code is in it is named with its licence and the text of it, and no other', async () => {
+  const built = join(folder, 'built')
+  await run(process.execPath, [tsup, '--metafile', '--out-dir', built], { cwd: join(root, 'packages/cli') })
+  const inputs = ['cjs', 'esm'].flatMap((format) => {
+    const { outputs } = JSON.parse(readFileSync(join(built, `metafile-${format}.json`), 'utf8'))
+    return Object.values<{ inputs: Record<string, { bytesInOutput: number }> }>(outputs).flatMap((output) =>
+      Object.entries(output.inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : [])),
+    )
+  })
+  const folders = new Set(inputs.flatMap((path) => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []))
+  const notices = tar('-xzOf', 'package/dist/THIRD-PARTY-NOTICES')
+  const named = [...folders].map((path) => {
+    const from = join(root, 'packages/cli', path)
+    const licence = readdirSync(from).find((name) => /^licen[cs]e/i.test(name)) ?? 'no licence'
+    expect(words(notices), path).toContain(words(readFileSync(join(from, licence), 'utf8')))
+    const { name, version, license } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8'))
+    return `${name} ${version} (${license})`
+  })
+  expect(named.length).toBeGreaterThan(50)
+  expect(notices.match(/^\S+ \d+\.\d+\.\d+\S* \(.+\)$/gm)?.sort()).toEqual(named.sort())
+  expect(notices.match(/^-{80}$/gm)?.length).toBeLessThan(named.length / 2)
+  // Not even the start looks at it: it is there to be read.
+  for (const file of ['agentctl.cjs', 'main.cjs']) {
+    expect(tar('-xzOf', `package/dist/${file}`)).not.toContain('THIRD-PARTY-NOTICES')
+  }
 })
 
 test('nothing is installed along with it, and nothing of it runs when it is installed', () => {
