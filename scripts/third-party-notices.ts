@@ -26,8 +26,8 @@ export function noticesOf(folders: Iterable<string>): string {
   const byText = new Map<string, { text: string; packages: Set<string> }>()
   for (const folder of folders) {
     const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-    const text = textIn(folder)
-    if (typeof license !== 'string' || text === '') {
+    const text = textIn(folder) ?? textsForAll[license]?.()
+    if (typeof license !== 'string' || !text) {
       throw new Error(
         `${name} ${version} does not come with its licence and the text of it, which have to be passed on with its ` +
           `code. Take another package, or a version that has them in ${folder}.`,
@@ -48,11 +48,32 @@ export function noticesOf(folders: Iterable<string>): string {
   ].join(`\n${'-'.repeat(80)}\n\n`)
 }
 
-function textIn(folder: string): string {
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isFile() && /^(?:licen[cs]e|copying|notice)/i.test(entry.name))
-    .map(({ name }) => readFileSync(join(folder, name), 'utf8').replace(/\r\n?/g, '\n').trim())
-    .join('\n\n')
+/** Texts that name nobody, for packages that come without: they are the same for everybody. */
+const textsForAll: Record<string, () => string> = {
+  // By its address: tsup bundles its configuration, and of where a file lies only that stays true.
+  'Apache-2.0': () => read(new URL('../LICENSE', import.meta.url)),
+  Unlicense: () => 'In the public domain; no text has to be passed on.',
+}
+
+const read = (path: string | URL): string =>
+  readFileSync(path, 'utf8')
+    .replace(/[ \t\r]+$/gm, '')
+    .trim()
+
+const inReadme = /^(?:#+ *)?licen[cs]e *$[\s\S]*?^(.*copyright[\s\S]*permission[\s\S]*)/im
+
+function textIn(folder: string): string | undefined {
+  const files = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
+    entry.isFile() ? [entry.name] : [],
+  )
+  const texts = (name: RegExp) =>
+    files.filter((file) => name.test(file)).map((file) => read(join(folder, file)))
+  const licences = texts(/^(?:licen[cs]e|copying)/i)
+  if (licences.length > 0) return [...licences, ...texts(/^notice/i)].join('\n\n')
+  // Some have it at the end of their README; to be told there which licence it is would not be enough.
+  return texts(/^readme/i)
+    .map((text) => inReadme.exec(text)?.[1])
+    .find((text) => text !== undefined)
 }
 
 /** Writes the notices beside the bundle; one for all builds of a program, as they share a file. */
