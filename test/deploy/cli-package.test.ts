@@ -6,7 +6,8 @@ import { promisify } from 'node:util'
 import { closeServer, listen } from '@agentctl/server/platform/http-server.ts'
 import { policy } from '@agentctl/server/privacy/policy.ts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ensureBundle } from '../../packages/cli/src/testing/bundle.ts'
+import { DEFAULT_API_URL } from '../../packages/cli/src/api-address.ts'
+import { bundlePath, ensureBundle } from '../../packages/cli/src/testing/bundle.ts'
 import { servedApi } from '../../packages/server/test/contract/served-api.ts'
 
 const { app } = await servedApi()
@@ -35,6 +36,7 @@ test('the package has these files and no others', () => {
   expect(tar('-tzf').trim().split('\n').sort()).toMatchInlineSnapshot(`
     [
       "package/LICENSE",
+      "package/README.md",
       "package/dist/THIRD-PARTY-NOTICES",
       "package/dist/agentctl.cjs",
       "package/dist/lib/agent-config.mjs",
@@ -76,6 +78,24 @@ test('every package whose code is in it is named with its licence and the text o
   for (const file of ['agentctl.cjs', 'main.cjs']) {
     expect(tar('-xzOf', `package/dist/${file}`)).not.toContain('THIRD-PARTY-NOTICES')
   }
+})
+
+test('its README tells how it is installed, commands that there are, and pages that are served', async () => {
+  const readme = tar('-xzOf', 'package/README.md')
+  expect(readme).toContain(`npm install --global ${manifest.name}\n`)
+  expect(readme).toContain(`Node ${manifest.engines.node.replace('>=', '')} or newer`)
+  const { commands } = JSON.parse((await run(process.execPath, [bundlePath, 'commands'])).stdout)
+  const named = [...readme.matchAll(/`agentctl ([a-z ]*[a-z])/g)].map(([, command = '']) => command)
+  expect(named.length).toBeGreaterThan(2)
+  expect(commands.map(({ command }: { command: string }) => command)).toEqual(expect.arrayContaining(named))
+  const pages = [...readme.matchAll(/<(https:[^>]+)>/g)].map(([, page = '']) => new URL(page))
+  expect(pages.map(({ pathname }) => pathname)).toEqual(['/docs', '/policy'])
+  for (const { origin, pathname } of pages) {
+    expect(origin).toBe(DEFAULT_API_URL)
+    expect((await app.request(pathname)).status, pathname).toBe(200)
+  }
+  // npm shows it where nothing lies beside it.
+  expect(readme).not.toMatch(/\]\((?!https:)/)
 })
 
 test('nothing is installed along with it, and nothing of it runs when it is installed', () => {
