@@ -36,7 +36,7 @@ interface Part {
  * same lockfile makes the same bytes: there is no time and no serial number in it.
  */
 export function billOf(root: string, what: Shipped): string {
-  const lock: Lock = parse(readFileSync(join(root, 'pnpm-lock.yaml'), 'utf8'))
+  const lock = readLock(root)
   const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'))
   const own = read(`packages/${what}/package.json`)
   const { parts, direct } =
@@ -64,6 +64,18 @@ export function billOf(root: string, what: Shipped): string {
   const serializer = new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6))
   return `${serializer.serialize(bom, { sortLists: true, space: 2 })}\n`
 }
+
+/** Where the packages lie that the image of the server has. */
+export function foldersInImage(root: string): string[] {
+  const { parts } = partsOf(root, readLock(root), ['packages/server', 'packages/contract'])
+  return [...parts].map(([id, { folder }]) => {
+    if (folder === undefined)
+      throw new Error(`${id} is not installed. Install what the lockfile says: npm run build`)
+    return folder
+  })
+}
+
+const readLock = (root: string): Lock => parse(readFileSync(join(root, 'pnpm-lock.yaml'), 'utf8'))
 
 /** What packages of the workspace bring along, by the lockfile; optional ones are left out of what is shipped. */
 function partsOf(

@@ -74,7 +74,10 @@ function nodeToUse() {
 
 function build(node) {
   const stamp = join(root, 'node_modules', '.built')
-  const at = Math.max(...['contract', 'cli', 'runner'].map((name) => newest(join(root, 'packages', name))))
+  const at = Math.max(
+    ...['contract', 'cli', 'runner'].map((name) => newest(join(root, 'packages', name))),
+    statSync(join(root, 'scripts/third-party-notices.ts')).mtimeMs,
+  )
   const outputs = [
     join(root, 'packages/cli/dist/agentctl.cjs'),
     join(root, 'packages/runner/dist/runner.cjs'),

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Options } from 'tsup'
+import { thirdPartyNotices } from '../../scripts/third-party-notices.ts'
 import { topHelp } from './src/program.ts'
 import { version } from './src/version.ts'
 
@@ -54,6 +55,8 @@ const lateBuiltinModules: NonNullable<Options['esbuildPlugins']>[number] = {
   },
 }
 
+const notices = thirdPartyNotices()
+
 // All names are fixed and nothing is cleaned: a build that fails leaves the program that was there.
 const common = {
   platform: 'node',
@@ -76,7 +79,7 @@ export default defineConfig([
     define: { AGENTCTL_VERSION: JSON.stringify(version), AGENTCTL_HELP: JSON.stringify(topHelp()) },
     banner: ({ format }) => (format === 'cjs' ? { js: '#!/usr/bin/env node' } : {}),
     outExtension: () => ({ js: '.cjs' }),
-    esbuildPlugins: [lazyLibraries, lateBuiltinModules],
+    esbuildPlugins: [lazyLibraries, lateBuiltinModules, notices],
   },
   {
     ...common,
@@ -90,6 +93,7 @@ export default defineConfig([
     minify: true,
     noExternal: [/.*/],
     outExtension: () => ({ js: '.mjs' }),
+    esbuildPlugins: [notices],
     banner: {
       js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
     },

@@ -26,5 +26,11 @@ describe('journeys', () => {
     test(page, { timeout: 300_000 }, () => playPage(page, cloud, folder))
   }
 
+  test('the README of the npm package', { timeout: 300_000 }, () =>
+    playPage('../../packages/cli/README.md', cloud, folder, {
+      AGENTCTL_PRIVATE_KEY: cloud.wallets[5]?.privateKey ?? '',
+    }),
+  )
+
   test('there are pages', () => expect(pages.length).toBeGreaterThan(0))
 })

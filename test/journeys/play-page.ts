@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { expect } from 'vitest'
 import type { Cloud } from '../../scripts/cloud.ts'
 import { matches, openShell, parseTranscript } from './transcript.ts'
@@ -22,8 +22,9 @@ export async function playPage(
   page: string,
   cloud: Pick<Cloud, 'local' | 'localFile' | 'wallets'>,
   folder: string,
+  environment: Record<string, string> = {},
 ): Promise<void> {
-  const home = join(folder, page.replace('.md', ''))
+  const home = join(folder, basename(page, '.md'))
   mkdirSync(home)
   const shell = openShell(
     {
@@ -38,6 +39,7 @@ export async function playPage(
       EDGE_PORT: String(cloud.local.cloudflare.edge.port),
       EDGE_CA: cloud.local.cloudflare.edge.caFile,
       ROUTER_PORT: new URL(cloud.local.routerUrl).port,
+      ...environment,
     },
     home,
     prelude(cloud.wallets.map(({ privateKey }) => privateKey)),

@@ -32,7 +32,7 @@ export async function bundleRunner(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'agentctl-runner-bundle-'))
   bundles.push(folder)
   const tsup = join(packageFolder, '../../node_modules/tsup/dist/cli-default.js')
-  await run(process.execPath, [tsup, '--out-dir', folder], { cwd: packageFolder })
+  await run(process.execPath, [tsup, '--metafile', '--out-dir', folder], { cwd: packageFolder })
   return join(folder, 'runner.cjs')
 }
 
