@@ -49,9 +49,18 @@ testThoroughly(
   LONG_MS,
 )
 
+/** The sweeper's clock would make the one that is coming too late, and then none is ordered for an hour. */
+const onceReady = <Trouble extends Pick<Fault, 'clearTraces'>>(trouble: Trouble): Trouble => ({
+  ...trouble,
+  async clearTraces(world) {
+    await untilReady(world)
+    await trouble.clearTraces?.(world)
+  },
+})
+
 const faults: { fault: Fault; some: Choose }[] = [
   { fault: kill, some: bindingToo },
-  { fault: sleepPastLease, some: bindings },
+  { fault: onceReady(sleepPastLease), some: bindings },
   { fault: databaseRestart, some: bindings },
 ]
 testThoroughly.for(faults)(
@@ -64,15 +73,10 @@ testThoroughly.for(faults)(
 
 /** An order for keeping that is refused for good is not repeated for an hour: `warm-machines.test.ts`. */
 const answers: ProviderErrors = {
-  ...vultrErrors,
+  ...onceReady(vultrErrors),
   isLie: (error, point) =>
     vultrErrors.isLie(error, point) ||
     (['404', '409', '422'].includes(error.name) && point.name.startsWith('POST /v2/instances ')),
-  // The sweeper's clock would make the one that is coming too late, and then none is ordered for an hour.
-  async clearTraces(world) {
-    await untilReady(world)
-    await vultrErrors.clearTraces(world)
-  },
 }
 
 testThoroughly(
