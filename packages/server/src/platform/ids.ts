@@ -32,11 +32,14 @@ export function newId(prefix: IdPrefix): string {
 /** Unbiased random text of lower-case letters and digits. */
 export function randomText(length: number, alphabet: string = ALPHABET): string {
   const limit = 256 - (256 % alphabet.length)
-  let text = ''
-  while (text.length < length) {
+  // Put together here and not letter by letter as text: that would be an object for each, kept as long as the text.
+  const letters = Buffer.allocUnsafe(length)
+  for (let at = 0; at < length; ) {
     const byte = randomByte()
-    if (byte < limit) text += alphabet[byte % alphabet.length]
+    if (byte < limit) letters[at++] = alphabet.charCodeAt(byte % alphabet.length)
   }
+  const text = letters.toString('latin1')
+  letters.fill(0)
   return text
 }
 
