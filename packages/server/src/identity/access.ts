@@ -40,7 +40,7 @@ export function callerGate({ db, clock }: Pick<Deps, 'db' | 'clock'>): Gates['ca
 }
 
 async function sessionCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | undefined> {
-  const [session] = await db.present(hash, (sql) => sessionByHash(sql, hash))
+  const [session] = await db.read(presenter(hash), (sql) => sessionByHash(sql, hash))
   const idleSince = secondsAfter(now, -SESSION_LIFETIME.idleSeconds)
   if (!session || session.expiresAt <= now || session.lastUsedAt <= idleSince) return undefined
   if (session.lastUsedAt < hourOf(now)) {
@@ -57,7 +57,7 @@ async function sessionCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | 
 }
 
 async function keyCaller(db: Db, hash: Buffer, now: Date): Promise<Caller | undefined> {
-  const [key] = await db.present(hash, (sql) => keyByHash(sql, hash))
+  const [key] = await db.read(presenter(hash), (sql) => keyByHash(sql, hash))
   if (!key || key.revokedAt || (key.expiresAt && key.expiresAt <= now)) return undefined
   if (!key.lastUsedAt || key.lastUsedAt < hourOf(now)) {
     await db.as(presenter(hash), (tx) => touchKey(tx, hash, hourOf(now)))

@@ -26,14 +26,10 @@ export interface Db {
   as<T>(caller: Caller, run: (tx: Sql) => Promise<T>): Promise<T>
   /**
    * One query under row-level security as this caller, for about a quarter of what a transaction costs: who is asking
-   * travels in the statement. A query that writes is refused as bad syntax.
+   * travels in the statement, and all that is asked for at once in one packet over one connection. Each waits for those
+   * before it, so only for what is found by a look at an index. A query that writes is refused as bad syntax.
    */
   read<T extends readonly Row[]>(caller: Caller, query: (sql: Sql) => postgres.PendingQuery<T>): Promise<T>
-  /**
-   * The same for the one row that a caller shows the secret of. All who ask at once travel in one packet over one
-   * connection, which is what each of them mostly costs: only for a row that is found by one look at an index.
-   */
-  present<T extends readonly Row[]>(hash: Buffer, query: (sql: Sql) => postgres.PendingQuery<T>): Promise<T>
   /** The jobs role: sees all tenants, has narrow grants. */
   jobs: Pool
   /** Runs one transaction of the jobs role. */
@@ -65,8 +61,6 @@ export interface DbLogins {
 const IDLE_IN_TRANSACTION_MS = 30_000
 /** Operators are few, and connections are made when one of them asks for something. */
 const OPERATOR_CONNECTIONS_MAX = 2
-/** So few that what is asked for at once travels in one packet. */
-const READING_CONNECTIONS_MAX = 2
 
 export function openPool(url: string, options: { role?: string; connectionsMax: number }): Pool {
   const address = readDatabaseUrl(url)
@@ -94,8 +88,7 @@ export function openDb(logins: DbLogins): Db {
   const app = logins.app && open(logins.app, 'agentctl_app')
   const jobs = open(logins.jobs, 'agentctl_jobs')
   const operator = logins.operator && open(logins.operator, 'agentctl_operator', OPERATOR_CONNECTIONS_MAX)
-  const presented = logins.app && open(logins.app, 'agentctl_app', 1)
-  const reads = logins.app && open(logins.app, 'agentctl_app', READING_CONNECTIONS_MAX)
+  const reads = logins.app && open(logins.app, 'agentctl_app', 1)
   const answering = (pool: Pool | undefined): Pool => {
     if (!pool) throw new Error('This server answers no callers: it has no DATABASE_APP_URL.')
     return pool
@@ -109,8 +102,6 @@ export function openDb(logins: DbLogins): Db {
       })
     },
     read: (caller, query) => reading(answering(reads), caller, query),
-    present: (hash, query) =>
-      reading(answering(presented), { account: null, presented: hash.toString('hex') }, query),
     jobs,
     work: (run) => inTransaction(jobs, run),
     async operate(run) {
@@ -125,7 +116,7 @@ export function openDb(logins: DbLogins): Db {
       await jobs`select 1`
     },
     async close() {
-      await Promise.all([app, reads, presented, jobs, operator].map((pool) => pool?.end({ timeout: 5 })))
+      await Promise.all([app, reads, jobs, operator].map((pool) => pool?.end({ timeout: 5 })))
     },
   }
 }

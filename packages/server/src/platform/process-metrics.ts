@@ -100,18 +100,11 @@ export function measuredDb(db: Db, metrics: Metrics): Db {
       return answer
     }
   }
-  const [as, read, present, work, operate] = [
-    timed('as'),
-    timed('read'),
-    timed('present'),
-    timed('work'),
-    timed('operate'),
-  ]
+  const [as, read, work, operate] = [timed('as'), timed('read'), timed('work'), timed('operate')]
   return {
     ...db,
     as: (caller, run) => as(() => db.as(caller, run)),
     read: (caller, query) => read(() => db.read(caller, query)),
-    present: (hash, query) => present(() => db.present(hash, query)),
     work: (run) => work(() => db.work(run)),
     operate: (run) => operate(() => db.operate(run)),
   }
