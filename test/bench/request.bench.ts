@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePort } from '@agentctl/localcloud/free-port.ts'
 import { waitUntil } from '@agentctl/localcloud/wait-until.ts'
 import { benchCloud } from './bench-cloud.ts'
 import { type Figure, median } from './figures.ts'
@@ -95,15 +95,4 @@ async function compare(ours: Measured, raw: Measured, path: string): Promise<num
     ratios.push((await cost(ours, ROUND_MS)) / limit)
   }
   return median(ratios)
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 }

@@ -274,6 +274,9 @@ test('a machine that is gone at the provider is replaced by the next deploy', as
   await next.learns(body.release.id)
   await next.report(body.release.id, 'healthy')
   expect(await ended(alice, body.release.id)).toMatchObject({ status: 'live' })
+  expect(await cloud.sql`select kind from notices where account_id = ${alice.account}`).toEqual([
+    { kind: 'files_lost' },
+  ])
 })
 
 test('an account has a limited number of machines', async () => {

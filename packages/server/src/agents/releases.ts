@@ -64,8 +64,7 @@ export async function beginRelease(
   if (begins === undefined) throw deployInProgress(agent.name)
   const locked = await lockAgent(tx, agent.id)
   if (!locked) throw noSuchAgent()
-  await requireFit(tx, locked, config.size)
-  if ((await findPendingRelease(tx, agent.id)) !== undefined) throw deployInProgress(agent.name)
+  await requireReady(tx, locked, config.size)
   const repeats = 'repeating' in content ? (content.repeating.repeats ?? content.repeating.id) : null
   const files = 'repeating' in content ? content.repeating.files : content.files.length
   const release = await insertRelease(tx, {
@@ -91,15 +90,21 @@ export async function requireReleasable(
 ): Promise<void> {
   const busyWith = await findOperation(tx, agent.id)
   if (!givesWay(busyWith)) throw deployInProgress(agent.name)
-  await requireFit(tx, agent, size)
-  if ((await findPendingRelease(tx, agent.id)) !== undefined) throw deployInProgress(agent.name)
+  await requireReady(tx, agent, size)
 }
 
-async function requireFit(tx: Sql, agent: Pick<AgentRow, 'id' | 'size'>, size: Size): Promise<void> {
-  if (fitsOn(agent.size, size) || !(await keepsFiles(tx, agent.id))) return
-  throw new Problem('invalid_config', `The files of this agent do not fit on a ${size} machine.`, {
-    fix: `Choose a machine at least as large as before (${agent.size}), or delete the agent to begin anew.`,
-  })
+/** One release at a time, on a machine that the files fit on. */
+async function requireReady(
+  tx: Sql,
+  agent: Pick<AgentRow, 'id' | 'name' | 'size'>,
+  size: Size,
+): Promise<void> {
+  if (!fitsOn(agent.size, size) && (await keepsFiles(tx, agent.id))) {
+    throw new Problem('invalid_config', `The files of this agent do not fit on a ${size} machine.`, {
+      fix: `Choose a machine at least as large as before (${agent.size}), or delete the agent to begin anew.`,
+    })
+  }
+  if ((await findPendingRelease(tx, agent.id)) !== undefined) throw deployInProgress(agent.name)
 }
 
 /** A release waits for the end of a rest, and makes a machine well again as healing would; all else goes first. */

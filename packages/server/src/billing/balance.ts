@@ -2,7 +2,7 @@ import type { Balance } from '@agentctl/contract/billing.ts'
 import type { Sql } from '../platform/db.ts'
 import * as store from './store.ts'
 
-/** Whether an account has ever had credits: who never has can be anybody, as often as he likes. */
+/** Whether an account has ever had credits: who never has may be one of many that somebody made. */
 export async function hasHadCredits(tx: Sql, accountId: string): Promise<boolean> {
   const head = await store.findLedgerHead(tx, accountId)
   return head !== undefined && head.entries > 0

@@ -5,7 +5,6 @@ import type { Policies } from './policy-versions.ts'
 /** The policy as a page: no script, nothing from elsewhere, readable on a phone, by day and by night. */
 export function policyPage(policies: Policies, contact: string) {
   const { current, announced } = shownPolicies(policies, contact)
-
   return html`<!doctype html>
 <html lang="en">
 <head>

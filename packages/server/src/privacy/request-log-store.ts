@@ -11,7 +11,7 @@ export interface RequestRow {
   durationMs: number
   accountId: string | null
   credentialId: string | null
-  networkHash: string | null
+  networkHash: string
 }
 
 /** What operators are shown of a request. */
